@@ -1,0 +1,216 @@
+"""Settings: TOML, environment and `--set` into frozen dataclasses, wrong ones refused.
+
+A dataclass stands beside the code that reads it; this file only knows how to
+fill one. Precedence, strongest first: `--set`, the environment
+(`MOVER_RAY_PIPELINE__VIDEOS_PER_BLOCK=4`), `--config FILE`, `./mover-ray.toml`,
+the user's file.
+"""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mover_ray.errors import ConfigError
+
+ENV_PREFIX = "MOVER_RAY_"
+PROJECT_FILE = Path("mover-ray.toml")
+
+Settings = dict[str, Any]
+T = TypeVar("T")
+
+
+def user_file() -> Path:
+    """Gives the path of the user's own settings; it need not exist."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "mover-ray" / "config.toml"
+
+
+def gather(config_file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
+    """Merges every layer of settings, strongest last.
+
+    Args:
+        config_file: A TOML file named by the user; it must exist.
+        assignments: `a.b=c` strings, each value in TOML's notation or a bare word.
+
+    Raises:
+        ConfigError: A file is missing or is no TOML, or an assignment has no `=`.
+    """
+    layers = [_read_toml(path) for path in (user_file(), PROJECT_FILE) if path.is_file()]
+    if config_file is not None:
+        layers.append(_read_toml(config_file))
+    layers.append(_from_environment(os.environ))
+    layers.append(parse_assignments(assignments))
+    return functools.reduce(_merge, layers, {})
+
+
+def parse_assignments(assignments: Sequence[str]) -> Settings:
+    """Gives `a.b=c` strings as nested settings, later ones stronger.
+
+    Raises:
+        ConfigError: One of them has no `=` or no name.
+    """
+    return functools.reduce(_merge, map(_parse_assignment, assignments), {})
+
+
+def for_command(settings: Settings, command: str, commands: Sequence[str]) -> Settings:
+    """Gives the settings that one command sees.
+
+    Args:
+        settings: Of all commands; `[extract.faces]` speaks to `extract` alone.
+        command: The command; its own tables win over the common ones.
+        commands: Every command that may have tables of its own.
+    """
+    common = {key: value for key, value in settings.items() if key not in commands}
+    return _merge(common, settings.get(command, {}))
+
+
+def from_mapping(cls: type[T], settings: Mapping[str, Any], where: str = "") -> T:
+    """Builds the dataclass `cls` from nested settings.
+
+    Args:
+        cls: A dataclass; fields that are dataclasses are filled from sub-tables.
+        settings: Values by field name; what is absent keeps its default.
+        where: Dotted name of this table, for messages.
+
+    Raises:
+        ConfigError: A key is unknown, a value has the wrong type, or `cls` refuses it.
+    """
+    hints = typing.get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    values = {}
+    for key, value in settings.items():
+        name = f"{where}.{key}" if where else key
+        if key not in known:
+            raise ConfigError(f"unknown setting: `{name}`", hint=_nearest(key, known, where))
+        values[key] = _convert(hints[key], value, name)
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        name = f"{where}.{missing[0]}" if where else missing[0]
+        raise ConfigError(f"missing setting: `{name}`")
+    return cls(**values)
+
+
+def to_mapping(config: Any) -> Settings:
+    """Gives the settings of a config dataclass as nested plain values."""
+    return dataclasses.asdict(config)
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Gives 16 hexadecimal digits that change whenever a value in `settings` does."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
+    """Raises `ConfigError` unless field `name` of `config` is one of `choices`."""
+    value = getattr(config, name)
+    if value not in choices:
+        listed = ", ".join(f"`{choice}`" for choice in choices)
+        raise ConfigError(f"unknown {name}: `{value}`", hint=f"choose one of {listed}")
+
+
+def check_range(config: Any, name: str, low: float, high: float) -> None:
+    """Raises `ConfigError` unless field `name` of `config` lies in [low, high]."""
+    value = getattr(config, name)
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is out of range: `{value}`", hint=f"{low} to {high} are allowed")
+
+
+def check_at_least(config: Any, name: str, low: float) -> None:
+    """Raises `ConfigError` unless field `name` of `config` is at least `low`."""
+    value = getattr(config, name)
+    if not value >= low:
+        raise ConfigError(f"{name} is too small: `{value}`", hint=f"the least is {low}")
+
+
+def _read_toml(path: Path) -> Settings:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no such configuration file: `{path}`") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"configuration file cannot be read: `{path}`: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> Settings:
+    """Reads `MOVER_RAY_SECTION__KEY`; names without a section are other switches."""
+    settings: Settings = {}
+    for name, text in sorted(environment.items()):
+        path = name.removeprefix(ENV_PREFIX).lower().split("__")
+        if name.startswith(ENV_PREFIX) and len(path) > 1:
+            settings = _merge(settings, _nest(path, _parse_value(text)))
+    return settings
+
+
+def _parse_assignment(text: str) -> Settings:
+    path, equals, value = text.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ConfigError(f"not an assignment: `{text}`", hint="write `--set section.key=value`")
+    return _nest(path.strip().split("."), _parse_value(value.strip()))
+
+
+def _parse_value(text: str) -> Any:
+    """Reads TOML's notation; what is none of it is a bare word."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nest(path: Sequence[str], value: Any) -> Settings:
+    for key in reversed(path):
+        value = {key: value}
+    return typing.cast("Settings", value)
+
+
+def _merge(low: Settings, high: Settings) -> Settings:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """Checks `value` against the type of its field; int counts as float, a list as tuple."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"`{name}` is a section, not a value: `{value}`")
+        return from_mapping(hint, value, name)
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        if option is type(None) and value is None:
+            return None
+        if option is float and type(value) in (int, float):
+            return float(value)
+        if typing.get_origin(option) in (dict, Mapping) and isinstance(value, Mapping):
+            return dict(value)
+        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
+            return tuple(_convert(typing.get_args(option)[0], item, name) for item in value)
+        if isinstance(option, type) and type(value) is option:
+            return value
+    wanted = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise ConfigError(f"`{name}` has the wrong type: `{value!r}`", hint=f"{wanted} is expected")
+
+
+def _nearest(key: str, known: Sequence[str], where: str) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    prefix = f"{where}." if where else ""
+    if close:
+        return f"did you mean `{prefix}{close[0]}`?"
+    return "known are " + ", ".join(f"`{prefix}{name}`" for name in known)
