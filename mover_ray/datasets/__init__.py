@@ -1,0 +1,1 @@
+"""Where videos come from: folders, lists and public corpora as manifests."""
