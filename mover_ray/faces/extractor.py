@@ -1,0 +1,150 @@
+"""Frames in, tracks of aligned faces out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import cv2
+import numpy as np
+
+from mover_ray.faces.alignment import align, crop, usable
+from mover_ray.faces.base import Detections, Floats, Image
+from mover_ray.faces.observations import FaceObservation, FaceTracks, FrameLike
+from mover_ray.faces.parts import part_boxes
+from mover_ray.faces.policy import FacePolicy
+from mover_ray.faces.quality import quality
+from mover_ray.faces.registry import build_detector, build_landmarker
+from mover_ray.faces.retention import CropBudget, eligible_tracks
+from mover_ray.faces.tracking import Tracker
+from mover_ray.faces.warping import transform
+
+#: Flag of a video some of whose faces or crops were left out because of the policy's limits.
+TOO_MANY_FACES = "too_many_faces"
+
+# Frames held at once: 50 MB at 1080p, and enough to keep a GPU's detector busy.
+_BATCH_FRAMES = 8
+
+
+class FaceExtractor:
+    """Finds, follows and aligns the faces of a video according to a policy.
+
+    The same frames give bit-equal crops on one machine: on a CPU every step takes one
+    image and one thread. Building one sets OpenCV to a single thread for the whole
+    process; work is spread over processes, where threads would only compete.
+    """
+
+    def __init__(self, policy: FacePolicy, device: str = "cpu") -> None:
+        """Loads the policy's detector and landmarker.
+
+        Args:
+            policy: What is looked for and how it is cropped.
+            device: Torch device of detectors that can use one.
+
+        Raises:
+            ConfigError: The policy names something unknown.
+            ArtifactError: Weights are missing or altered.
+        """
+        cv2.setNumThreads(1)
+        self._policy = policy
+        self._detector = build_detector(policy, device)
+        self._landmarker = build_landmarker(policy)
+
+    def extract(self, frames: Iterable[FrameLike]) -> FaceTracks:
+        """Looks at the frames of one video, in their order.
+
+        Args:
+            frames: Consumed as a stream; at most eight frames are held.
+
+        Returns:
+            Every face found, with the crops of eligible tracks.
+        """
+        tracks = FaceTracks()
+        tracker = Tracker(self._policy.track_iou)
+        budget = CropBudget(self._policy)
+        for batch in _batches(frames):
+            for frame, found in zip(batch, self._detect(batch), strict=True):
+                self._look(frame, found, tracks, tracker)
+            budget.enforce(tracks.observations)
+        self._finish(tracks, budget)
+        return tracks
+
+    def _detect(self, frames: Sequence[FrameLike]) -> list[Detections]:
+        """Searches down-scaled frames; gives boxes in pixels of the whole ones."""
+        scaled = [shrink(frame.image, self._policy.detection_size_px) for frame in frames]
+        return [
+            Detections(faces.boxes * _growth(small, frame.image), faces.scores)
+            for frame, small, faces in zip(
+                frames, scaled, self._detector.detect(scaled), strict=True
+            )
+        ]
+
+    def _look(
+        self, frame: FrameLike, found: Detections, tracks: FaceTracks, tracker: Tracker
+    ) -> None:
+        """Adds one frame and its faces to `tracks`."""
+        size = (frame.image.shape[1], frame.image.shape[0])
+        if size not in tracks.sizes:
+            tracks.sizes.append(size)
+        if len(found) > self._policy.max_faces:
+            tracks.flags.add(TOO_MANY_FACES)
+            found = found.select(np.arange(self._policy.max_faces))
+        landmarks = self._landmarker.landmarks(frame.image, found.boxes)
+        good = np.array([usable(*pair) for pair in zip(landmarks, found.boxes, strict=True)], bool)
+        found, landmarks = found.select(good), landmarks[good]
+        tracks.frames_seen += 1
+        tracks.frames_with_face += len(found) > 0
+        for index, track_id in enumerate(tracker.update(found.boxes)):
+            box, score = found.boxes[index], float(found.scores[index])
+            tracks.observations.append(self._observe(frame, track_id, box, score, landmarks[index]))
+
+    def _observe(
+        self, frame: FrameLike, track_id: int, box: Floats, score: float, landmarks: Floats
+    ) -> FaceObservation:
+        affine = align(landmarks, box, self._policy)
+        picture = crop(frame.image, affine, self._policy.size_px)
+        in_crop = transform(affine, landmarks)
+        return FaceObservation(
+            track_id=track_id,
+            frame_index=frame.index,
+            time_s=frame.time_s,
+            group=frame.group,
+            box=box,
+            score=score,
+            affine=affine,
+            landmarks=in_crop,
+            part_boxes=part_boxes(in_crop, self._policy.size_px),
+            quality=quality(picture, affine),
+            crop=picture,
+        )
+
+    def _finish(self, tracks: FaceTracks, budget: CropBudget) -> None:
+        """Sorts the observations and drops the crops that nobody will score."""
+        eligible = eligible_tracks(tracks.observations, self._policy)
+        tracks.eligible = eligible - budget.dropped
+        if eligible & budget.dropped or budget.shortened:
+            tracks.flags.add(TOO_MANY_FACES)
+        for seen in tracks.observations:
+            if seen.track_id not in tracks.eligible:
+                seen.crop = None
+        tracks.observations.sort(key=lambda seen: (seen.track_id, seen.frame_index))
+
+
+def shrink(image: Image, longer_px: int) -> Image:
+    """Gives the image with its longer side at most `longer_px`, each pixel an average."""
+    height, width = image.shape[:2]
+    scale = longer_px / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _growth(small: Image, big: Image) -> Floats:
+    """Gives the factors [4] that take xyxy of the small image to the big one."""
+    ratio_y, ratio_x = (np.array(big.shape[:2]) / small.shape[:2]).tolist()
+    return np.array([ratio_x, ratio_y, ratio_x, ratio_y], dtype=np.float32)
+
+
+def _batches(frames: Iterable[FrameLike]) -> Iterator[list[FrameLike]]:
+    stream = iter(frames)
+    while batch := list(islice(stream, _BATCH_FRAMES)):
+        yield batch
