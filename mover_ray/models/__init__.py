@@ -1,0 +1,1 @@
+"""The detectors, in torch alone; no I/O beside `bundle`."""
