@@ -1,0 +1,51 @@
+"""What a worker asks of the child that decodes one video, and what it gets back."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mover_ray.config import from_mapping
+from mover_ray.video.budget import VideoBudget
+from mover_ray.video.probe import VideoInfo
+from mover_ray.video.sampling import SamplingPolicy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeRequest:
+    """One video's decoding."""
+
+    budget: VideoBudget
+    """Limits."""
+    policy: SamplingPolicy
+    """Which frames."""
+    key: bytes
+    """Secret of the sampling, see `plan_frames`."""
+    skip: int = 0
+    """Frames, from the first sampled one, that an earlier attempt has delivered already."""
+
+    def to_message(self) -> dict[str, Any]:
+        """Gives values that JSON can carry."""
+        return {**dataclasses.asdict(self), "key": self.key.hex()}
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> "DecodeRequest":
+        """Reads what `to_message` gave."""
+        return cls(
+            budget=from_mapping(VideoBudget, message["budget"]),
+            policy=from_mapping(SamplingPolicy, message["policy"]),
+            key=bytes.fromhex(message["key"]),
+            skip=int(message["skip"]),
+        )
+
+
+class FrameSink(Protocol):
+    """Where the child puts what it finds."""
+
+    def info(self, info: VideoInfo, num_sampled: int, max_gap_s: float) -> None:
+        """Takes the video's properties; called once, first."""
+
+    def frame(self, index: int, time_s: float, group: int, image: npt.NDArray[np.uint8]) -> None:
+        """Takes one frame as displayed, uint8 RGB [H, W, 3], any strides."""
