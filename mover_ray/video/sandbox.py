@@ -204,7 +204,8 @@ class SampledVideo:
                 self.close()
                 if not failure.again or self.attempts >= self._request.budget.max_attempts:
                     tries = f", {self.attempts} attempts" if failure.again else ""
-                    raise InputError(failure.status, f"{failure}{tries}", self.attempts) from failure
+                    text = f"{failure}{tries}"
+                    raise InputError(failure.status, text, self.attempts) from failure
                 self._begin()
 
     def _wait(self) -> Report:
