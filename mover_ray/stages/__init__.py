@@ -1,0 +1,1 @@
+"""Steps of a pipeline: one row in, one row out; they know nothing of Ray."""

@@ -1,0 +1,104 @@
+"""Brings a video's bytes within reach of the decoder and proves which bytes they were."""
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from mover_ray.datasets.rows import expected_object
+from mover_ray.errors import InputError, StorageError
+from mover_ray.stages.base import Row
+from mover_ray.status import Status
+from mover_ray.storage import Storage, storage_for, uri_to_path
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedVideo:
+    """A video as an open descriptor."""
+
+    descriptor: int
+    """Readable and seekable, at no particular position."""
+    size_bytes: int
+    sha256: str
+    etag: str | None
+
+
+@contextlib.contextmanager
+def fetched(row: Row, max_bytes: int) -> Iterator[FetchedVideo]:
+    """Gives the video of a manifest row for the length of a `with` block.
+
+    The bytes are hashed as they are read, because object-store readers return a
+    flipped byte in silence. A local file is read in place; a stored object goes
+    through an unlinked temporary file, so that no name is ever made from a key.
+
+    Args:
+        row: With `uri` and the pins `version_id`, `etag`, `size_bytes`, `mtime_ns`.
+        max_bytes: Larger videos are refused.
+
+    Raises:
+        InputError: `not_found`, `access_denied`, `changed`, `archived`,
+            `fetch_error` or `too_large`.
+    """
+    storage = storage_for(row["uri"])
+    try:
+        opened = _in_place if storage.is_local else partial(_copied, storage)
+        with opened(row, max_bytes) as video:
+            yield video
+    except StorageError as error:
+        raise InputError(error.status, str(error)) from error
+
+
+@contextlib.contextmanager
+def _in_place(row: Row, max_bytes: int) -> Iterator[FetchedVideo]:
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer.
+        descriptor = os.open(uri_to_path(row["uri"]), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise InputError(_status_of(error), f"cannot be opened: {error.strerror}") from error
+    try:
+        _check_file(descriptor, row, max_bytes)
+        sha256 = _hash(descriptor)
+        _check_file(descriptor, row, max_bytes)
+        yield FetchedVideo(descriptor, os.fstat(descriptor).st_size, sha256, None)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _copied(storage: Storage, row: Row, max_bytes: int) -> Iterator[FetchedVideo]:
+    with tempfile.TemporaryFile(prefix="mover-ray-") as file:
+        got = storage.fetch(row["uri"], file, expect=expected_object(row), limit_bytes=max_bytes)
+        file.flush()
+        yield FetchedVideo(file.fileno(), got.size_bytes, got.sha256, got.etag)
+
+
+def _check_file(descriptor: int, row: Row, max_bytes: int) -> None:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(Status.UNSUPPORTED, "not a regular file")
+    pinned = (row["size_bytes"], row["mtime_ns"])
+    for name, was, now in zip(
+        ("size", "modification time"), pinned, (found.st_size, found.st_mtime_ns), strict=True
+    ):
+        if was is not None and was != now:
+            raise InputError(Status.CHANGED, f"{name} was {was} in the manifest and is {now}")
+    if found.st_size > max_bytes:
+        raise InputError(Status.TOO_LARGE, f"{found.st_size} bytes; the limit is {max_bytes}")
+
+
+def _hash(descriptor: int) -> str:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _status_of(error: OSError) -> Status:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return Status.NOT_FOUND
+    if isinstance(error, PermissionError):
+        return Status.ACCESS_DENIED
+    return Status.FETCH_ERROR

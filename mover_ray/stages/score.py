@@ -1,0 +1,215 @@
+"""Stage 2 of `score`, on GPU nodes where there are any: crops to a row of results.
+
+Columns in: `schemas.FACES`. Columns out: `schemas.RESULT` without the stamp of
+the run. The batch engine on Ray, the local engine and the service all wrap this
+one class, so a video has the same score everywhere.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from mover_ray.errors import InputError
+from mover_ray.models.base import Detector
+from mover_ray.models.bundle import Bundle
+from mover_ray.stages.base import Row
+from mover_ray.stages.masks import frames_to_mask, mask_row
+from mover_ray.stages.scoring_config import ScoringConfig
+from mover_ray.stages.tracks import Floats, TrackInput, TrackScore, by_track, track_input
+from mover_ray.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A detector's output as arrays, padding removed."""
+
+    segments: Floats
+    frames: Floats
+    heads: dict[str, Floats]
+
+
+class Scorer:
+    """A detector that scores videos, each on its own."""
+
+    def __init__(self, bundle: Bundle, detector: Detector, config: ScoringConfig) -> None:
+        """Moves the detector to its device.
+
+        Args:
+            bundle: Calibration and provenance.
+            detector: The bundle's own, with its weights.
+            config: How to run it.
+        """
+        torch.set_num_threads(config.threads)
+        cuda = config.device != "cpu" and torch.cuda.is_available()
+        self._device = torch.device("cuda" if cuda else "cpu")
+        self._detector = detector.to(self._device).eval()
+        self._bundle = bundle
+        self._config = config
+
+    def __call__(self, row: Row) -> Row:
+        """Gives the result of one video; what has no eligible face has no score."""
+        started = time.perf_counter()
+        out = {
+            **row,
+            "score": None,
+            "logit": None,
+            "trained": self._bundle.trained,
+            "model_id": self._bundle.model_id,
+            "model_sha256": self._bundle.model_sha256,
+            "faces": [_face_row(crops, {}) for crops in by_track(row["crops"])],
+            "segments": [],
+            "masks": [],
+        }
+        if row["status"] == Status.OK:
+            try:
+                out.update(self._score(row))
+            except InputError as error:
+                out.update(status=str(error.status), error=str(error))
+        out["score_ms"] = (time.perf_counter() - started) * 1000
+        out["scored_at"] = datetime.now(UTC)
+        return out
+
+    def close(self) -> None:
+        """Holds nothing beside memory."""
+
+    def _score(self, row: Row) -> Row:
+        by_id = {crops[0]["track_id"]: crops for crops in by_track(row["crops"])}
+        inputs = [track_input(crops, self._detector.spec) for crops in by_id.values()]
+        scores = self._run([one for one in inputs if one is not None])
+        num_tracks = len(scores)
+        strongest = max(scores, key=lambda score: score.logit)
+        heads = strongest.heads
+        faces = {track_id: _face_row(crops, {}) for track_id, crops in by_id.items()}
+        for score in scores:
+            face = self._face(score, by_id[_track_id(score)], num_tracks)
+            faces[_track_id(score)] = face
+        return {
+            "score": self._calibrated(strongest.logit, num_tracks),
+            "logit": strongest.logit,
+            "head_scores": sorted(heads.items()),
+            "disagreement": max(heads.values()) - min(heads.values()) if len(heads) > 1 else None,
+            "num_tracks": num_tracks,
+            "faces": list(faces.values()),
+            "segments": [one for score in scores for one in self._segments(score, num_tracks)],
+            "masks": [one for score in scores for one in self._masks(score, row)],
+        }
+
+    @torch.inference_mode()
+    def _run(self, tracks: list[TrackInput]) -> list[TrackScore]:
+        """Scores every track, in padded batches over all their segments.
+
+        Raises:
+            InputError: The detector gave a number that is not finite.
+        """
+        faces = torch.cat([track.faces_NCHW[track.indices_ST] for track in tracks])
+        landmarks = torch.cat([track.landmarks_NKX[track.indices_ST] for track in tracks])
+        size = self._config.batch_segments
+        batches = [
+            self._forward(faces[start : start + size], landmarks[start : start + size])
+            for start in range(0, len(faces), size)
+        ]
+        segments = np.concatenate([batch.segments for batch in batches])
+        frames = np.concatenate([batch.frames for batch in batches])
+        if not (np.isfinite(segments).all() and np.isfinite(frames).all()):
+            raise InputError(Status.MODEL_ERROR, "the model gave a number that is not finite")
+        heads = {
+            name: np.concatenate([batch.heads[name] for batch in batches])
+            for name in batches[0].heads
+        }
+        ends = np.cumsum([0, *(len(track.indices_ST) for track in tracks)])
+        return [
+            TrackScore(
+                track=track,
+                segments_S=segments[start:end],
+                frames_ST=frames[start:end],
+                heads={name: float(values[start:end].mean()) for name, values in heads.items()},
+            )
+            for track, (start, end) in zip(tracks, pairwise(ends), strict=True)
+        ]
+
+    def _forward(self, faces: torch.Tensor, landmarks: torch.Tensor) -> _Batch:
+        """Runs one batch, padded with copies of its first segment."""
+        count = len(faces)
+        order = torch.tensor([*range(count), *[0] * (self._config.batch_segments - count)])
+        output = self._detector(faces[order].to(self._device), landmarks[order].to(self._device))
+        return _Batch(
+            segments=_to_numpy(output.logits_S[:count]),
+            frames=_to_numpy(output.frame_logits_ST[:count]),
+            heads={name: _to_numpy(values[:count]) for name, values in output.head_scores.items()},
+        )
+
+    def _calibrated(self, value: float, num_tracks: int) -> float:
+        return self._bundle.calibration.apply(value, num_tracks)
+
+    def _face(self, score: TrackScore, crops: list[Row], num_tracks: int) -> Row:
+        scores = {
+            crop["frame_index"]: self._calibrated(value, num_tracks)
+            for crop, value in zip(score.track.crops, score.frame_logits(), strict=True)
+        }
+        face = _face_row(crops, scores)
+        return {**face, "score": self._calibrated(score.logit, num_tracks)}
+
+    def _segments(self, score: TrackScore, num_tracks: int) -> Iterator[Row]:
+        for indices, value in zip(score.track.indices_ST, score.segments_S, strict=True):
+            times = [score.track.crops[index]["time_s"] for index in indices]
+            yield {
+                "track_id": _track_id(score),
+                "start_s": min(times),
+                "end_s": max(times),
+                "score": self._calibrated(float(value), num_tracks),
+            }
+
+    @torch.inference_mode()
+    def _masks(self, score: TrackScore, row: Row) -> Iterator[Row]:
+        kind = self._detector.mask_kind
+        if kind is None:
+            return
+        track = score.track
+        for index in frames_to_mask(score.frame_logits(), self._config.masks):
+            one = slice(index, index + 1)  # alone: a map must not depend on its neighbours
+            values = self._detector.localize(
+                track.faces_NCHW[one].to(self._device), track.landmarks_NKX[one].to(self._device)
+            )
+            crop = track.crops[index]
+            yield mask_row(
+                crop, kind, values[0].cpu().numpy(), self._bundle.faces.size_px, _extent(crop, row)
+            )
+
+
+def _track_id(score: TrackScore) -> int:
+    return int(score.track.crops[0]["track_id"])
+
+
+def _extent(crop: Row, row: Row) -> tuple[int, int]:
+    """Gives the frame's size; of a video whose size changes, one that holds the face."""
+    _, _, right, bottom = crop["box"]
+    return max(row["width"], math.ceil(right)), max(row["height"], math.ceil(bottom))
+
+
+def _face_row(crops: list[Row], scores: dict[int, float]) -> Row:
+    """Gives an entry of `faces`; frames that were not scored have null."""
+    return {
+        "track_id": crops[0]["track_id"],
+        "score": None,
+        "first_s": crops[0]["time_s"],
+        "last_s": crops[-1]["time_s"],
+        "frames": [
+            {
+                "frame_index": crop["frame_index"],
+                "time_s": crop["time_s"],
+                "box": crop["box"],
+                "score": scores.get(crop["frame_index"]),
+            }
+            for crop in crops
+        ],
+    }
+
+
+def _to_numpy(tensor: torch.Tensor) -> Floats:
+    return np.asarray(tensor.double().cpu().numpy())
