@@ -1,0 +1,140 @@
+"""The start of a run: which parts count, which are set aside, what is left to do."""
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mover_ray.datasets import manifest as manifests
+from mover_ray.errors import HeldError
+from mover_ray.pipelines.destination import (
+    SUCCESS_NAME,
+    Destination,
+    Part,
+    attempt_of,
+)
+from mover_ray.pipelines.lease import Lease
+from mover_ray.pipelines.parts import describe_all, read_indexes
+from mover_ray.provenance import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an earlier start left at the destination."""
+
+    manifest: pa.Table
+    """The videos that the destination will have rows for: old and new ones."""
+    run_id: str
+    accepted: list[Part]
+    """Parts that count."""
+    stray: list[str]
+    """Names of parts that do not count: late ones of older attempts."""
+    done: dict[int, str]
+    """Status by video id of every row that counts."""
+    finished: bool
+    """`_SUCCESS.json` is there and speaks of just these videos."""
+
+
+def inspect(
+    destination: Destination, wanted: pa.Table, identity: Mapping[str, Any], *, fresh: bool
+) -> State:
+    """Reads what is at the destination; writes nothing.
+
+    Args:
+        destination: Held by the caller, or only looked at.
+        wanted: The manifest of the source as it is now.
+        identity: What the rows depend on: kind, model, settings.
+        fresh: Count nothing of what is there.
+
+    Raises:
+        HeldError: The rows there were made by another model or with other settings.
+    """
+    last = None if fresh else destination.last_attempt()
+    if last is None:
+        names = destination.part_names()
+        return State(wanted, secrets.token_hex(8), [], names, {}, finished=False)
+    _check_identity(destination, last["identity"], identity)
+    accepted = _accepted(destination, last)
+    counting = {part.name for part in accepted}
+    stray = [name for name in destination.part_names() if name not in counting]
+    old = destination.read_manifest()
+    manifest = wanted if old is None else manifests.merge(old, wanted)
+    success = destination.read_document(SUCCESS_NAME)
+    return State(
+        manifest=manifest,
+        run_id=last["run_id"],
+        accepted=accepted,
+        stray=stray,
+        done=statuses(destination, [part.name for part in accepted]),
+        finished=success is not None
+        and success["attempt"] == last["attempt"]
+        and success["total"] == manifest.num_rows,
+    )
+
+
+def work_list(state: State, retried: Collection[str]) -> pa.Table:
+    """Gives the manifest rows that have no row yet or one with a status to try again."""
+    settled = [video for video, status in state.done.items() if status not in retried]
+    ids = state.manifest["video_id"].to_numpy()
+    open_rows = ~np.isin(ids, np.array(settled, dtype=np.int64))
+    return state.manifest.filter(pa.array(open_rows))
+
+
+def begin(destination: Destination, lease: Lease, state: State, identity: Mapping[str, Any]) -> int:
+    """Starts a new attempt under the lease; gives its number.
+
+    From here on the list of accepted parts is frozen: an older writer's part
+    that appears later never counts.
+    """
+    last = destination.last_attempt()
+    attempt = max(lease.last_attempt, last["attempt"] if last else 0) + 1
+    lease.begin(attempt)
+    destination.sweep()
+    destination.write_manifest(state.manifest)
+    destination.write_attempt(
+        {
+            "attempt": attempt,
+            "run_id": state.run_id,
+            "identity": dict(identity),
+            "started_at": utc_now(),
+            "accepted": [part.as_json() for part in state.accepted],
+        }
+    )
+    if not state.accepted:
+        destination.forget_success()
+    destination.set_aside(state.stray)
+    return attempt
+
+
+def statuses(destination: Destination, names: Sequence[str]) -> dict[int, str]:
+    """Gives the status by video id; of a video in several parts, the latest attempt's."""
+    found: dict[int, str] = {}
+    for index in read_indexes(destination, sorted(names, key=attempt_of)):
+        found.update(zip(index.video_ids.tolist(), index.statuses.tolist(), strict=True))
+    return found
+
+
+def _accepted(destination: Destination, last: Mapping[str, Any]) -> list[Part]:
+    """Gives the parts that count after attempt `last`, whether it finished or died."""
+    success = destination.read_document(SUCCESS_NAME)
+    if success is not None and success["attempt"] == last["attempt"]:
+        return [Part(**entry) for entry in success["files"]]
+    own = [name for name in destination.part_names() if attempt_of(name) == last["attempt"]]
+    return [Part(**entry) for entry in last["accepted"]] + describe_all(destination, own)
+
+
+def _check_identity(
+    destination: Destination, there: Mapping[str, Any], here: Mapping[str, Any]
+) -> None:
+    differing = sorted(key for key in here if there.get(key) != here[key])
+    if not differing:
+        return
+    key = differing[0]
+    raise HeldError(
+        f"destination belongs to another {key}: `{destination.base}` "
+        f"(there: {there.get(key)}, here: {here[key]})",
+        hint="write to another --out, or give --fresh to set its rows aside and start over",
+    )

@@ -1,0 +1,185 @@
+"""The layout of a destination: what lies where, and which part files count.
+
+A part file is its own commit record: it is written whole, as
+`results/<attempt>-<task>.parquet`, and holds rows of one attempt only. Which
+parts count is said by `_SUCCESS.json` once a run has finished and before that
+by `_attempts/<n>.json` together with the parts of attempt n itself. Where two
+counting parts hold the same video, the one of the later attempt is right.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from mover_ray.datasets import manifest as manifests
+from mover_ray.errors import StorageError
+from mover_ray.pipelines.ranged import RangedFile
+from mover_ray.provenance import dump_json
+from mover_ray.status import Status
+from mover_ray.storage import Storage, join, storage_for, uri_to_path
+from mover_ray.storage.local import TEMPORARY_PREFIX
+
+SUCCESS_NAME = "_SUCCESS.json"
+LEASE_NAME = "_lease.json"
+PROGRESS_NAME = "_progress.json"
+ATTEMPTS_FOLDER = "_attempts"
+ORPHANS_FOLDER = "_orphans"
+
+_PART_NAME = re.compile(r"(\d{5})-([a-z]?)(\d{6})\.parquet")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Part:
+    """One part file: its name and what was recorded of it."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that wrote it."""
+        return attempt_of(self.name)
+
+    def as_json(self) -> dict[str, Any]:
+        """Gives the record as it stands in `_attempts/` and `_SUCCESS.json`."""
+        return asdict(self)
+
+
+def part_name(attempt: int, task: int, kind: str = "") -> str:
+    """Gives the file name of a part; `kind` is one letter for parts that no task wrote."""
+    return f"{attempt:05d}-{kind}{task:06d}.parquet"
+
+
+def attempt_of(name: str) -> int:
+    """Gives the attempt that a part's file name carries.
+
+    Raises:
+        ValueError: The name is not that of a part.
+    """
+    match = _PART_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"not the name of a part file: {name}")
+    return int(match[1])
+
+
+class Destination:
+    """A folder or prefix that holds one run, behind the storage protocol."""
+
+    def __init__(self, base: str, folder: str) -> None:
+        """Names the destination; nothing is read or written yet.
+
+        Args:
+            base: Absolute path or `s3://` prefix.
+            folder: Where the parts lie under it: `results` or `crops`.
+        """
+        self.base = base
+        self.folder = folder
+        self.storage: Storage = storage_for(base)
+
+    def uri(self, *names: str) -> str:
+        """Gives the address of something under the destination."""
+        return join(self.base, *names)
+
+    def part_uri(self, name: str) -> str:
+        """Gives the address of a part."""
+        return self.uri(self.folder, name)
+
+    def open_part(self, name: str) -> BinaryIO:
+        """Opens a part for random access; of a stored object only what is read is fetched."""
+        uri = self.part_uri(name)
+        if self.storage.is_local:
+            return uri_to_path(uri).open("rb")
+        return cast("BinaryIO", RangedFile(self.storage, self.storage.stat(uri)))
+
+    def read_document(self, *names: str) -> dict[str, Any] | None:
+        """Gives a JSON document, or None where there is none."""
+        try:
+            return dict(json.loads(self.storage.read(self.uri(*names))))
+        except StorageError as error:
+            if error.status is Status.NOT_FOUND:
+                return None
+            raise
+
+    def write_document(self, document: Mapping[str, Any], *names: str) -> None:
+        """Writes a JSON document whole, replacing what was there."""
+        self.storage.write(self.uri(*names), dump_json(document).encode())
+
+    def read_manifest(self) -> pa.Table | None:
+        """Gives the manifest, or None where there is none yet."""
+        try:
+            return manifests.read(self.uri(manifests.FILE_NAME))
+        except StorageError as error:
+            if error.status is Status.NOT_FOUND:
+                return None
+            raise
+
+    def write_manifest(self, table: pa.Table) -> None:
+        """Writes the manifest whole."""
+        manifests.write(self.uri(manifests.FILE_NAME), table)
+
+    def part_names(self) -> list[str]:
+        """Lists the part files that are there, whether they count or not, by name."""
+        names = self._names_in(self.folder)
+        return sorted(name for name in names if _PART_NAME.fullmatch(name))
+
+    def last_attempt(self) -> dict[str, Any] | None:
+        """Gives the document of the latest attempt, or None before the first."""
+        names = sorted(x for x in self._names_in(ATTEMPTS_FOLDER) if x.endswith(".json"))
+        return self.read_document(ATTEMPTS_FOLDER, names[-1]) if names else None
+
+    def write_work_list(self, attempt: int, work: pa.Table) -> str:
+        """Writes the videos that an attempt is to process; gives the file's address."""
+        uri = self.uri(ATTEMPTS_FOLDER, f"{attempt:05d}.parquet")
+        manifests.write(uri, work)
+        return uri
+
+    def sweep(self) -> None:
+        """Removes half-written files that a killed writer left on disk."""
+        if self.storage.is_local:
+            for path in uri_to_path(self.base).rglob(f"{TEMPORARY_PREFIX}*"):
+                path.unlink(missing_ok=True)
+
+    def write_attempt(self, document: Mapping[str, Any]) -> None:
+        """Writes the document of a new attempt; its number must be new.
+
+        Raises:
+            PreconditionFailed: Another start took the number.
+        """
+        uri = self.uri(ATTEMPTS_FOLDER, f"{document['attempt']:05d}.json")
+        self.storage.write(uri, dump_json(document).encode(), if_absent=True)
+
+    def forget_success(self) -> None:
+        """Removes `_SUCCESS.json`, so that no reader takes an abandoned run for finished."""
+        with contextlib.suppress(StorageError):
+            self.storage.delete(self.uri(SUCCESS_NAME))
+
+    def counting_parts(self) -> list[str]:
+        """Lists the names of the parts that readers go by."""
+        success = self.read_document(SUCCESS_NAME)
+        if success is not None:
+            return [entry["name"] for entry in success["files"]]
+        last = self.last_attempt()
+        if last is None:
+            return []
+        accepted = [entry["name"] for entry in last["accepted"]]
+        own = [name for name in self.part_names() if attempt_of(name) == last["attempt"]]
+        return sorted(accepted + own)
+
+    def set_aside(self, names: Iterable[str]) -> int:
+        """Moves part files to `_orphans/`; gives how many."""
+        moved = 0
+        for name in names:
+            self.storage.move(self.part_uri(name), self.uri(ORPHANS_FOLDER, name))
+            moved += 1
+        return moved
+
+    def _names_in(self, folder: str) -> list[str]:
+        prefix = self.uri(folder) + "/"
+        return [info.uri.removeprefix(prefix) for info in self.storage.list(prefix)]

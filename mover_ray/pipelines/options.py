@@ -1,0 +1,84 @@
+"""What `score` and `extract` have in common: a source, a destination, an engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mover_ray.datasets import manifest as manifests
+from mover_ray.errors import ConfigError
+from mover_ray.pipelines.job import PipelineConfig
+from mover_ray.pipelines.ray_config import RayConfig
+from mover_ray.pipelines.run import RunOptions
+from mover_ray.status import RETRIED_BY_DEFAULT
+from mover_ray.storage import normalise
+from mover_ray.video.sandbox import sandbox_level
+
+#: Commands whose settings may differ: a settings file may hold `[extract.faces]`.
+COMMANDS = ("score", "extract")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceOptions:
+    """The options of one command line, before settings are resolved."""
+
+    source: str
+    """Folder, video, `s3://` prefix, or a CSV or Parquet list."""
+    dest: str
+    """Folder or `s3://` prefix for the rows."""
+    include: tuple[str, ...] = ()
+    """Only files that match one of these globs."""
+    exclude: tuple[str, ...] = ()
+    """No files that match one of these globs."""
+    limit: int | None = None
+    """At most so many videos."""
+    sample: str | None = None
+    """A random share of the videos, such as `1%`; the same ones every time."""
+    retry: tuple[str, ...] | None = None
+    """Statuses to compute again; None for those that may have passed."""
+    fresh: bool = False
+    """Set aside what is at the destination and start over."""
+    engine: str = "auto"
+    """`local`, `ray` or `auto`."""
+    address: str | None = None
+    """Ray cluster to join."""
+    require_sandbox: bool = False
+    """Refuse to decode with less than a full sandbox."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Nested settings, as `config.gather` gives them."""
+
+    def manifest(self) -> manifests.BuiltManifest:
+        """Lists the source.
+
+        Raises:
+            LocationError: There is no such source, or no video in it.
+        """
+        return manifests.build(
+            normalise(self.source),
+            include=self.include,
+            exclude=self.exclude,
+            limit=self.limit,
+            sample=None if self.sample is None else manifests.parse_sample(self.sample),
+        )
+
+    def run_options(self, pipeline: PipelineConfig, ray: RayConfig) -> RunOptions:
+        """Gives what the run needs of these options."""
+        if self.address is not None:
+            ray = replace(ray, address=self.address)
+        retry = RETRIED_BY_DEFAULT if self.retry is None else self.retry
+        return RunOptions(
+            dest=normalise(self.dest),
+            engine=self.engine,
+            retry=retry,
+            fresh=self.fresh,
+            pipeline=pipeline,
+            ray=ray,
+        )
+
+    def check_sandbox(self) -> None:
+        """Raises `ConfigError` if a full sandbox is asked for and there is none."""
+        level = sandbox_level()
+        if self.require_sandbox and level == "rlimits":
+            raise ConfigError(
+                f"no full sandbox on this machine: the level is `{level}`",
+                hint="`mover-ray doctor` says what is missing",
+            )

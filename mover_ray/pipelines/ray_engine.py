@@ -1,0 +1,220 @@
+"""The stages on a Ray cluster: Ray Data from the work list to our own sink."""
+
+import contextlib
+import logging
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasink
+from ray.data._internal.execution.interfaces import TaskContext
+from ray.data.block import Block
+from ray.exceptions import GetTimeoutError, RayError
+
+from mover_ray.errors import LocationError
+from mover_ray.pipelines.destination import Destination
+from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
+from mover_ray.pipelines.parts import write_part
+from mover_ray.pipelines.progress import Progress
+from mover_ray.pipelines.ray_config import RayConfig
+from mover_ray.pipelines.resources import Pools, plan_pools
+from mover_ray.stages.base import Stage
+
+_logger = logging.getLogger(__name__)
+_POLL_S = 1.0
+_ACTOR_STARTS = 5
+# A task that reserves no CPU would start a process for every block that waits.
+_WRITERS = 2
+
+
+@contextlib.contextmanager
+def connected(config: RayConfig) -> Iterator[None]:
+    """Joins or starts a cluster for the length of a `with` block.
+
+    A cluster that is started listens on loopback alone.
+
+    Raises:
+        LocationError: There is no cluster at the address, or it refuses.
+    """
+    if config.address is not None:
+        _join(config.address)
+    else:
+        ray.init(
+            address="local",  # never by chance a cluster that somebody else started
+            num_cpus=config.num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=config.temp_dir,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise LocationError(
+            f"no Ray cluster can be joined at: `{address}`: {reason}",
+            hint="`ray status` on its head node says whether it runs",
+        ) from error
+
+
+def run_ray(
+    job: Job,
+    work: pa.Table,
+    config: PipelineConfig,
+    destination: Destination,
+    attempt: int,
+    progress: Progress,
+) -> None:
+    """Runs every video of the work list on the cluster that this process has joined.
+
+    Args:
+        job: The stages.
+        work: Rows of the manifest.
+        config: How to cut and spread the work.
+        destination: Where the parts go.
+        attempt: The attempt that writes them.
+        progress: Told of committed videos while the run goes on.
+    """
+    pools = plan_pools(config)
+    tracker = ray.remote(num_cpus=0, max_restarts=-1)(_Tracker).remote()
+    sink = PartSink(destination.base, destination.folder, attempt, tracker)
+    work_uri = destination.write_work_list(attempt, work)
+    block_rows = config.block_rows(work.num_rows, pools.prepare_max)
+    pools = pools.at_most(math.ceil(work.num_rows / block_rows))
+    dataset = build_dataset(job, work_uri, block_rows, pools)
+    with _reporting(tracker, progress):
+        dataset.write_datasink(sink, ray_remote_args={"num_cpus": 0}, concurrency=_WRITERS)
+
+
+def build_dataset(job: Job, work_uri: str, block_rows: int, pools: Pools) -> Dataset:
+    """Gives the plan up to the sink: read, cut, prepare, finish.
+
+    The two pools are actor pools, so that Ray does not fuse them: decoding must
+    run on CPU nodes while scoring runs on GPU nodes.
+    """
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    _quieten()
+    context.max_consecutive_actor_init_deaths = _ACTOR_STARTS
+    dataset = ray.data.read_parquet(work_uri, num_cpus=0)
+    dataset = dataset.repartition(target_num_rows_per_block=block_rows)
+    dataset = dataset.map_batches(
+        StageWorker,
+        fn_constructor_args=(job.prepare,),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=pools.prepare_cpus,
+        compute=ActorPoolStrategy(min_size=pools.prepare_min, max_size=pools.prepare_max),
+    )
+    return dataset.map_batches(
+        StageWorker,
+        fn_constructor_args=(job.finish,),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=pools.finish_cpus,
+        num_gpus=pools.finish_gpus,
+        compute=ActorPoolStrategy(min_size=pools.finish_min, max_size=pools.finish_max),
+    )
+
+
+def _quieten() -> None:
+    """Leaves Ray Data's narration in its log files; our own progress is on the terminal."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
+
+
+class StageWorker:
+    """A stage as an actor of Ray Data."""
+
+    def __init__(self, spec: StageSpec) -> None:
+        """Builds the stage on the node where it will run."""
+        self._spec = spec
+        self._stage: Stage = spec.build()
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """Gives the rows one by one: the crops of many videos would not fit one table."""
+        for row in table.to_pylist():
+            yield self._spec.to_table([self._stage(row)])
+
+
+class PartSink(Datasink[list[str]]):
+    """Commits each task's rows as one part file."""
+
+    def __init__(self, base: str, folder: str, attempt: int, tracker: Any) -> None:
+        """Names where to; the destination is opened anew on each worker."""
+        self._base = base
+        self._folder = folder
+        self._attempt = attempt
+        self._tracker = tracker
+
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> list[str]:
+        """Writes one part; gives its name. A task that is tried again adopts its own file."""
+        tables = [block for block in blocks if block.num_rows]
+        if not tables:
+            return []
+        destination = Destination(self._base, self._folder)
+        written = write_part(destination, self._attempt, ctx.task_idx, pa.concat_tables(tables))
+        self._tracker.add.remote(written.counts)
+        return [written.part.name]
+
+    def get_name(self) -> str:
+        """Gives the operator's name in Ray's plans and logs."""
+        return "CommitParts"
+
+
+class _Tracker:
+    """Counts committed videos for the driver's display; nothing depends on it."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, counts: dict[str, int]) -> None:
+        self._counts.update(counts)
+
+    def take(self) -> dict[str, int]:
+        taken = dict(self._counts)
+        self._counts.clear()
+        return taken
+
+
+@contextlib.contextmanager
+def _reporting(tracker: Any, progress: Progress) -> Iterator[None]:
+    """Passes the tracker's counts on while the block runs, and what is left at its end."""
+    ended = threading.Event()
+
+    def poll() -> None:
+        while not ended.wait(_POLL_S):
+            _pass_on(tracker, progress)
+
+    thread = threading.Thread(target=poll, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+        _pass_on(tracker, progress)
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _pass_on(tracker: Any, progress: Progress) -> None:
+    try:
+        counts = ray.get(tracker.take.remote(), timeout=10)
+    except (RayError, GetTimeoutError) as error:
+        _logger.info("no progress to show just now: %s", error)
+        return
+    if counts:
+        progress.advance(counts)

@@ -1,0 +1,196 @@
+"""One run from its manifest to its proof, on either engine."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from mover_ray.config import check_choice, to_mapping
+from mover_ray.datasets import manifest as manifests
+from mover_ray.datasets.manifest import BuiltManifest
+from mover_ray.errors import ConfigError
+from mover_ray.pipelines import attempt as attempts
+from mover_ray.pipelines import proof
+from mover_ray.pipelines.destination import Destination
+from mover_ray.pipelines.job import Job, PipelineConfig
+from mover_ray.pipelines.lease import Lease, hold
+from mover_ray.pipelines.local_engine import run_local
+from mover_ray.pipelines.parts import write_part
+from mover_ray.pipelines.progress import Progress, RunSummary
+from mover_ray.pipelines.ray_config import RayConfig, prepare_environment
+from mover_ray.pipelines.stop import stop_on_signals
+from mover_ray.pipelines.tracked import TrackedProgress
+from mover_ray.provenance import environment_facts, sha256_bytes, utc_now
+from mover_ray.status import RETRIED_BY_DEFAULT, Status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How one start of a run goes about its work."""
+
+    dest: str
+    """Absolute path or `s3://` prefix."""
+    engine: str = "auto"
+    """`local`, `ray`, or `auto`: Ray where a cluster is named or the work is large."""
+    retry: Collection[str] = RETRIED_BY_DEFAULT
+    """Rows with these statuses are computed again and replaced."""
+    fresh: bool = False
+    """Set aside what is at the destination and start over."""
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    """How the work is cut and spread."""
+    ray: RayConfig = field(default_factory=RayConfig)
+    """How to reach or start Ray."""
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for an engine or a status that does not exist."""
+        check_choice(self, "engine", ("auto", "local", "ray"))
+        known = sorted(str(status) for status in Status)
+        for status in self.retry:
+            if str(status) not in known:
+                raise ConfigError(
+                    f"unknown status: `{status}`", hint="known are " + ", ".join(known)
+                )
+
+    def choose_engine(self, videos: int) -> str:
+        """Gives `local` or `ray` for so many videos."""
+        if self.engine != "auto":
+            return self.engine
+        large = videos > self.pipeline.local_max_videos
+        return "ray" if large or self.ray.address else "local"
+
+
+def run(job: Job, built: BuiltManifest, options: RunOptions, progress: Progress) -> RunSummary:
+    """Gives every video of the manifest its row at the destination.
+
+    What earlier starts committed is kept, what is missing is computed, and at
+    the end the whole is proved complete.
+
+    Raises:
+        HeldError: The destination is held or belongs to another model.
+        Interrupted: A signal asked the run to end.
+        IncompleteError: The proof failed.
+    """
+    started = time.monotonic()
+    destination = Destination(options.dest, job.folder)
+    # Looked at before anything is written: a refused destination stays untouched.
+    attempts.inspect(destination, built.table, job.identity, fresh=options.fresh)
+    with hold(destination, options.pipeline.lease, progress) as lease:
+        state = attempts.inspect(destination, built.table, job.identity, fresh=options.fresh)
+        work = attempts.work_list(state, {str(status) for status in options.retry})
+        outcome = _Outcome(job, built, options, state, work, started)
+        if state.finished and not work.num_rows:
+            destination.set_aside(state.stray)
+            return outcome.nothing_to_do()
+        if job.check is not None:
+            job.check()
+        number = attempts.begin(destination, lease, state, job.identity)
+        _execute(outcome, destination, number, lease, progress)
+        document = proof.finish(
+            destination, lease, number, state.accepted, state.manifest, outcome.record()
+        )
+        return outcome.summary(document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What is known of a run, put into its record and its summary."""
+
+    job: Job
+    built: BuiltManifest
+    options: RunOptions
+    state: attempts.State
+    work: pa.Table
+    started: float
+
+    @property
+    def engine(self) -> str:
+        return self.options.choose_engine(self.work.num_rows)
+
+    @property
+    def resumed(self) -> int:
+        return int(self.state.manifest.num_rows - self.work.num_rows)
+
+    def record(self) -> dict[str, Any]:
+        """Gives what `_SUCCESS.json` says beside files and counts."""
+        return {
+            "run_id": self.state.run_id,
+            "identity": dict(self.job.identity),
+            "settings": {**self.job.settings, "pipeline": to_mapping(self.options.pipeline)},
+            "model": self.job.model,
+            "manifest_sha256": sha256_bytes(manifests.encode(self.state.manifest)),
+            **environment_facts(),
+            "engine": self.engine,
+            "resumed": self.resumed,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "passed_over": _by_reason(self.built),
+            "finished_at": utc_now(),
+        }
+
+    def summary(self, document: dict[str, Any]) -> RunSummary:
+        """Gives the summary of a run that has been proved."""
+        return self._summary(
+            self.engine, document["attempt"], document["counts"], len(document["files"])
+        )
+
+    def nothing_to_do(self) -> RunSummary:
+        """Gives the summary of a start that found everything done."""
+        counts = dict(sorted(Counter(self.state.done.values()).items()))
+        last = max((part.attempt for part in self.state.accepted), default=0)
+        return self._summary("none", last, counts, len(self.state.accepted))
+
+    def _summary(self, engine: str, attempt: int, counts: dict[str, int], files: int) -> RunSummary:
+        return RunSummary(
+            dest=self.options.dest,
+            run_id=self.state.run_id,
+            attempt=attempt,
+            engine=engine,
+            total=self.state.manifest.num_rows,
+            resumed=self.resumed,
+            counts=counts,
+            files=files,
+            seconds=time.monotonic() - self.started,
+            passed_over=_by_reason(self.built),
+        )
+
+
+def _execute(
+    outcome: _Outcome, destination: Destination, attempt: int, lease: Lease, progress: Progress
+) -> None:
+    job, work, options = outcome.job, outcome.work, outcome.options
+    job = job.for_run(outcome.state.run_id)
+    with _shown(TrackedProgress(progress, destination, attempt), outcome) as shown:
+        if outcome.engine == "ray":
+            prepare_environment(options.ray)
+            from mover_ray.pipelines import ray_engine
+
+            with (
+                stop_on_signals(shown, at_once=True),
+                ray_engine.connected(options.ray),
+            ):
+                ray_engine.run_ray(job, work, options.pipeline, destination, attempt, shown)
+            return
+
+        def commit(task: int, rows: pa.Table) -> None:
+            lease.assert_held()
+            shown.advance(write_part(destination, attempt, task, rows).counts)
+
+        with stop_on_signals(shown, at_once=False) as stop:
+            run_local(job, work, options.pipeline, commit, stop)
+            stop.raise_if_requested()
+
+
+@contextlib.contextmanager
+def _shown(progress: TrackedProgress, outcome: _Outcome) -> Iterator[TrackedProgress]:
+    progress.start(outcome.state.manifest.num_rows, outcome.resumed)
+    try:
+        yield progress
+    finally:
+        progress.finish()
+
+
+def _by_reason(built: BuiltManifest) -> dict[str, int]:
+    return dict(Counter(reason for _, reason in built.passed_over).most_common())

@@ -1,0 +1,170 @@
+"""The main job: videos in, one row of results each out."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mover_ray.config import fingerprint, for_command, from_mapping, to_mapping
+from mover_ray.errors import ArtifactError, ConfigError
+from mover_ray.models import bundle as bundles
+from mover_ray.models.bundle import Bundle
+from mover_ray.pipelines.dry_run import DryRun, probe
+from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
+from mover_ray.pipelines.options import COMMANDS, SourceOptions
+from mover_ray.pipelines.progress import Progress, RunSummary
+from mover_ray.pipelines.ray_config import RayConfig
+from mover_ray.pipelines.run import run
+from mover_ray.schemas import FACES, RESULT
+from mover_ray.stages.base import Stage
+from mover_ray.stages.faces import FindFaces
+from mover_ray.stages.scoring_config import ScoringConfig
+from mover_ray.video.budget import VideoBudget
+
+if TYPE_CHECKING:
+    from mover_ray.models.base import Detector
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreConfig:
+    """Every setting of `score`. Sampling and faces are the model's own."""
+
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """How the detector is run."""
+    video: VideoBudget = field(default_factory=VideoBudget)
+    """Limits of one video."""
+    sampling_secret: str = ""
+    """Makes it unpredictable to an uploader which frames are looked at."""
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    """How the work is cut and spread."""
+    ray: RayConfig = field(default_factory=RayConfig)
+    """How to reach or start Ray."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreOptions(SourceOptions):
+    """What the command `score` was asked to do."""
+
+    model: str | None = None
+    """Model bundle."""
+    masks: str | None = None
+    """`all`, `top` or `none`; None leaves it to the settings."""
+    allow_untrained: bool = False
+    """Accept a model with random weights."""
+
+
+def score(options: ScoreOptions, progress: Progress) -> RunSummary:
+    """Scores a source into a destination.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        ArtifactError: There is no usable model.
+        LocationError: There is no such source or destination.
+        HeldError: The destination is held or belongs to another model.
+    """
+    options.check_sandbox()
+    job, config = plan(options)
+    run_options = options.run_options(config.pipeline, config.ray)
+    return run(job, options.manifest(), run_options, progress)
+
+
+def dry_run(options: ScoreOptions) -> DryRun:
+    """Says what `score` would do, from a sample of the videos; writes nothing."""
+    options.check_sandbox()
+    job, config = plan(options)
+    return probe(job, options.manifest(), options.run_options(config.pipeline, config.ray))
+
+
+def plan(options: ScoreOptions) -> tuple[Job, ScoreConfig]:
+    """Gives the job and the resolved settings; reads the model, but not the source."""
+    settings = for_command(dict(options.settings), "score", COMMANDS)
+    for section in ("faces", "sampling"):
+        if section in settings:
+            raise ConfigError(
+                f"`{section}` belongs to the model and cannot be set",
+                hint=f"for `extract` alone, write it as `extract.{section}`",
+            )
+    if options.masks is not None:
+        settings["scoring"] = {**settings.get("scoring", {}), "masks": options.masks}
+    config = from_mapping(ScoreConfig, settings)
+    bundle = open_model(options.model, allow_untrained=options.allow_untrained)
+    return _job(bundle, _absolute(str(options.model)), config), config
+
+
+def open_model(name: str | None, *, allow_untrained: bool) -> Bundle:
+    """Reads what a model says of itself; torch is not needed for that.
+
+    Raises:
+        ArtifactError: It is missing, altered or untrained.
+    """
+    if name is None:
+        raise ArtifactError(
+            "no model is given, and none ships with this version",
+            hint="`--model BUNDLE`; `mover-ray models init mover --out BUNDLE` makes one to try",
+        )
+    bundle = bundles.load(_absolute(name))
+    if not bundle.trained and not allow_untrained:
+        raise ArtifactError(
+            f"model is not trained: `{name}`",
+            hint="its scores mean nothing; `--allow-untrained` accepts it all the same",
+        )
+    return bundle
+
+
+def _job(bundle: Bundle, path: str, config: ScoreConfig) -> Job:
+    shaping = _shaping(bundle, config)
+    mark = fingerprint(shaping)
+    prepare = partial(
+        FindFaces, bundle.faces, bundle.sampling, config.video, config.sampling_secret
+    )
+    return Job(
+        kind="score",
+        folder="results",
+        prepare=StageSpec(name="find-faces", build=prepare, schema=FACES),
+        finish=StageSpec(
+            name="score",
+            build=partial(_build_scorer, path, config.scoring),
+            schema=RESULT,
+            stamp={"config_fingerprint": mark},
+        ),
+        check=partial(_load, path),
+        identity={"command": "score", "model": bundle.model_sha256, "configuration": mark},
+        settings=to_mapping(config) | {"sampling_secret": bool(config.sampling_secret)},
+        model={
+            "model_id": bundle.model_id,
+            "model_sha256": bundle.model_sha256,
+            "trained": bundle.trained,
+        },
+    )
+
+
+def _shaping(bundle: Bundle, config: ScoreConfig) -> Mapping[str, Any]:
+    """Gives every setting that can change a row, and none that cannot."""
+    return {
+        "faces": to_mapping(bundle.faces),
+        "sampling": to_mapping(bundle.sampling),
+        "video": to_mapping(config.video),
+        "masks": config.scoring.masks,
+        "sampling_secret": config.sampling_secret,
+    }
+
+
+def _absolute(name: str) -> str:
+    """Gives the name of a model folder as workers in other folders must spell it."""
+    return name if "://" in name else str(Path(name).absolute())
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path: str) -> "tuple[Bundle, Detector]":
+    """Loads a model once a process: to check it first, and then to score with it."""
+    bundle = bundles.load(path)
+    return bundle, bundle.detector()
+
+
+def _build_scorer(path: str, config: ScoringConfig) -> Stage:
+    from mover_ray.stages.score import Scorer  # torch takes seconds to import
+
+    bundle, detector = _load(path)
+    return Scorer(bundle, detector, config)

@@ -1,0 +1,69 @@
+"""`_progress.json`: how far a run is, for whoever did not start it."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from mover_ray.pipelines.destination import PROGRESS_NAME, Destination
+from mover_ray.pipelines.progress import Progress
+from mover_ray.provenance import utc_now
+
+#: An object store should not see a write for every committed part.
+_WRITE_EVERY_S = 10.0
+
+
+class TrackedProgress:
+    """Passes everything on to another `Progress` and keeps the document up to date."""
+
+    def __init__(self, inner: Progress, destination: Destination, attempt: int) -> None:
+        """Starts with nothing done; the document is written from `start` on."""
+        self._inner = inner
+        self._destination = destination
+        self._attempt = attempt
+        self._total = 0
+        self._resumed = 0
+        self._counts: Counter[str] = Counter()
+        self._started = time.monotonic()
+        self._written = 0.0
+
+    def start(self, total: int, done: int) -> None:
+        """Begins with `total` videos, `done` of which an earlier start finished."""
+        self._total, self._resumed = total, done
+        self._inner.start(total, done)
+        self._write()
+
+    def advance(self, counts: Mapping[str, int]) -> None:
+        """Adds newly committed videos, counted by status."""
+        self._counts.update(counts)
+        self._inner.advance(counts)
+        if time.monotonic() - self._written > _WRITE_EVERY_S:
+            self._write()
+
+    def message(self, text: str) -> None:
+        """Passes one line on."""
+        self._inner.message(text)
+
+    def finish(self) -> None:
+        """Writes the last state and ends the display."""
+        self._write()
+        self._inner.finish()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        seconds = self._written - self._started
+        fresh = self._counts.total()
+        rate = fresh / seconds if seconds > 0 else 0.0
+        left = self._total - self._resumed - fresh
+        self._destination.write_document(
+            {
+                "attempt": self._attempt,
+                "total": self._total,
+                "resumed": self._resumed,
+                "done": self._resumed + fresh,
+                "counts": dict(sorted(self._counts.items())),
+                "videos_per_s": round(rate, 4),
+                "eta_s": round(left / rate, 1) if rate else None,
+                "updated_at": utc_now(),
+            },
+            PROGRESS_NAME,
+        )
