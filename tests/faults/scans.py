@@ -1,0 +1,98 @@
+"""Whole runs of the command line as child processes, and what must hold after each."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mover_ray.operations.runs import verify_run
+from mover_ray.pipelines.destination import Destination
+from mover_ray.pipelines.parts import read_table
+
+#: What a row says of its own making, and not of the video.
+MAKING = ["run_id", "scored_at", "fetch_ms", "decode_ms", "faces_ms", "score_ms"]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A command line that scores an archive into a destination."""
+
+    archive: Path
+    model: Path
+    dest: str
+    ray_temp: Path
+    settings: tuple[str, ...] = ("pipeline.videos_per_block=2", "pipeline.lease.wait_s=30")
+
+    def command(self, engine: str) -> list[str]:
+        """Gives the command for one engine."""
+        settings = [*self.settings, "ray.num_cpus=2", f"ray.temp_dir={self.ray_temp}"]
+        return [
+            str(Path(sys.executable).with_name("mover-ray")), "score", str(self.archive),
+            "--out", self.dest, "--model", str(self.model), "--allow-untrained",
+            "--engine", engine, "--json",
+            *[word for setting in settings for word in ("--set", setting)],
+        ]  # fmt: skip
+
+    def start(self, engine: str) -> subprocess.Popen[str]:
+        """Starts the command; the caller ends it."""
+        return subprocess.Popen(
+            self.command(engine),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=_environment(),
+        )
+
+    def finish(self, engine: str) -> dict:
+        """Runs the command to its end; gives the summary that it prints."""
+        with self.start(engine) as process:
+            out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        return dict(json.loads(out))
+
+    def wait_for_parts(self, process: subprocess.Popen[str], count: int) -> None:
+        """Waits until the destination has so many parts or the process has ended."""
+        deadline = time.monotonic() + 200
+        while len(self.parts()) < count and process.poll() is None:
+            assert time.monotonic() < deadline, "no parts in time"
+            time.sleep(0.02)
+
+    def parts(self) -> list[str]:
+        """Lists the part files that are there."""
+        return Destination(self.dest, "results").part_names()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+
+def rows_of(scan: Scan, names: Sequence[str] | None = None) -> dict[str, dict]:
+    """Gives what readers see, by file name; a video with two rows is an error."""
+    destination = Destination(scan.dest, "results")
+    tables = [read_table(destination, name) for name in names or destination.counting_parts()]
+    rows = pa.concat_tables(tables).drop_columns(MAKING).to_pylist() if tables else []
+    by_name = {row["uri"].rpartition("/")[2]: row for row in rows}
+    assert len(by_name) == len(rows), "a video has two rows"
+    return by_name
+
+
+def check_invariants(scan: Scan, clean: dict[str, dict]) -> None:
+    """Checks everything that holds after a finished run, whatever happened on the way."""
+    found = verify_run(scan.dest)
+    assert found.proved, found
+    assert found.stray == (), "parts that do not count lie among those that do"
+    rows = rows_of(scan)
+    assert set(rows) == {path.name for path in scan.archive.iterdir()}, "a row is missing"
+    assert rows == clean, "a row differs from that of an undisturbed run"
+    if "://" not in scan.dest:
+        half = [path for path in Path(scan.dest).rglob("*") if path.name.startswith(".")]
+        assert half == [], "a half-written file is left"
+        by_glob = pq.read_table(Path(scan.dest) / "results", columns=["video_id"])
+        assert by_glob.num_rows == len(rows), "readers by glob see other rows"
