@@ -1,0 +1,52 @@
+# `make demo` and `make test` do all the set-up themselves.
+# PYTHON=python3.12 chooses the interpreter; UPGRADE=1 lets `make lock` take newer versions.
+
+SHELL := bash
+BIN := .venv/bin
+STAMP := .venv/.synced
+LOCKS := requirements/uv.txt requirements/build.txt requirements/dev.txt
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--no-emit-index-url --generate-hashes --custom-compile-command 'make lock' \
+	$(if $(UPGRADE),--upgrade)
+
+.PHONY: help setup demo test test-slow check format lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
+
+setup: $(STAMP) ## make .venv from the locked requirements
+
+$(STAMP): $(LOCKS) pyproject.toml requirements/setup.sh
+	PYTHON='$(PYTHON)' requirements/setup.sh
+	@touch $@
+
+demo: $(STAMP) ## make a small archive, score it, show the result
+	$(BIN)/mover-ray demo
+
+test: $(STAMP) ## the test suite, without the long tests
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: $(STAMP) ## the long tests
+	$(BIN)/pytest -m slow
+
+check: $(STAMP) ## style, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put the code into the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(STAMP) ## resolve the requirements anew
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
+	$(COMPILE) --extra retinaface --override requirements/overrides.txt \
+		pyproject.toml requirements/dev.in -o requirements/dev.txt
+
+clean: ## remove .venv and everything that was built
+	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+		.hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
