@@ -1,0 +1,86 @@
+"""`mover-ray models`: model bundles and the detectors that they are made of."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .console import print_json, print_table
+from .options import Assignments, Json
+
+if TYPE_CHECKING:
+    from mover_ray.models.bundle import Bundle
+
+app = typer.Typer(
+    help="Makes and checks model bundles.", no_args_is_help=True, rich_markup_mode=None
+)
+BundlePath = Annotated[Path, typer.Argument(help="Folder of a model bundle.", metavar="BUNDLE")]
+
+
+@app.command("list")
+def list_detectors(as_json: Json = False) -> None:
+    """List the detectors that a model can be made of."""
+    from mover_ray.models.registry import DETECTORS
+
+    if as_json:
+        print_json(sorted(DETECTORS))
+    else:
+        print_table(["detector", "module"], [[name, where] for name, where in DETECTORS.items()])
+
+
+@app.command()
+def show(path: BundlePath, as_json: Json = False) -> None:
+    """Show what a bundle says of itself."""
+    from mover_ray.models import bundle
+
+    _show(bundle.load(path), as_json=as_json)
+
+
+@app.command()
+def verify(path: BundlePath, as_json: Json = False) -> None:
+    """Check a bundle whole: hashes, shapes, every weight finite."""
+    from mover_ray.models import bundle
+
+    found = bundle.verify(path)
+    if as_json:
+        print_json({"model_sha256": found.model_sha256, "verified": True})
+    else:
+        typer.echo(f"verified: {path}, model_sha256 {found.model_sha256}")
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="A detector of `models list`.", metavar="NAME")],
+    out: Annotated[Path, typer.Option(help="Folder to make.", metavar="BUNDLE")],
+    assignments: Assignments = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.", metavar="N")] = 0,
+    storage: Annotated[
+        Literal["float32", "float16"], typer.Option(help="Type of the stored weights.")
+    ] = "float32",
+    as_json: Json = False,
+) -> None:
+    """Make a bundle with random weights, the smallest size by default.
+
+    It is marked untrained: `score` refuses it without --allow-untrained.
+    """
+    from mover_ray.config import parse_assignments
+    from mover_ray.models import bundle
+
+    settings = parse_assignments(assignments or ())
+    made = bundle.init(out, name, settings, seed=seed, storage=storage)
+    _show(made, as_json=as_json)
+
+
+def _show(found: "Bundle", *, as_json: bool) -> None:
+    from mover_ray.config import to_mapping
+
+    document = {**to_mapping(found), "path": str(found.path)}
+    if as_json:
+        print_json(document)
+        return
+    rows = [
+        [key, value if isinstance(value, str) else json.dumps(value)]
+        for key, value in document.items()
+    ]
+    print_table(["field", "value"], rows)

@@ -1,0 +1,64 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Folder, file, s3:// prefix, or manifest (CSV or Parquet).", metavar="SOURCE"
+    ),
+]
+Dest = Annotated[
+    str, typer.Option("--out", help="Folder or s3:// prefix for the result.", metavar="DEST")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, such as pipeline.videos_per_block=4.", metavar="K=V"),
+]
+Include = Annotated[list[str] | None, typer.Option(help="Only files that match.", metavar="GLOB")]
+Exclude = Annotated[list[str] | None, typer.Option(help="No files that match.", metavar="GLOB")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most N videos.", metavar="N")]
+Sample = Annotated[
+    str | None, typer.Option(help="A random share of the videos, such as 1%.", metavar="SHARE")
+]
+Retry = Annotated[
+    str | None,
+    typer.Option(
+        help="Statuses to process again, with commas; `none` for none."
+        " By default fetch_error, timeout, access_denied, out_of_memory.",
+        metavar="STATUS,...",
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Discard what DEST holds and start anew.")]
+MaxFailed = Annotated[
+    int | None, typer.Option(min=0, help="Exit with 4 if more videos failed.", metavar="N")
+]
+Engine = Annotated[
+    Literal["auto", "local", "ray"],
+    typer.Option(help="Where to work: in this process, or on Ray."),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster to use, such as auto or ray://host:10001.")
+]
+RequireSandbox = Annotated[
+    bool,
+    typer.Option("--require-sandbox", help="Refuse to decode without a full sandbox."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, from a sampled probe.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def split_commas(text: str | None) -> tuple[str, ...] | None:
+    """Gives the words of a comma-separated option; `none` gives none of them."""
+    if text is None:
+        return None
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    return () if words == ("none",) else words

@@ -1,0 +1,1 @@
+"""Entry points of jobs: `python -m mover_ray.jobs.score_videos SPEC.toml`."""
