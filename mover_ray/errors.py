@@ -97,5 +97,10 @@ class Interrupted(MoverRayError):  # noqa: N818 # a request that was followed, n
     def __init__(self, signal_number: int) -> None:
         """Exits as a shell would report that signal: 130 for SIGINT, 143 for SIGTERM."""
         super().__init__("stopped on request; every finished video is kept")
+        self.signal_number = signal_number
         self.exit_code = 128 + signal_number
         self.hint = "run the same command again to go on where it stopped"
+
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int]]:
+        """Crosses process borders with its signal."""
+        return type(self), (self.signal_number,)

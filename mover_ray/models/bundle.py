@@ -38,7 +38,7 @@ WEIGHTS_NAME = "model.safetensors"
 #: A real one has about 3 KiB; what is longer is not read.
 _MAX_CARD_BYTES = 2**20
 _PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle"})
-_CONVERT = "`mover-ray models convert` makes a bundle of a pickled checkpoint"
+_CONVERT = "a bundle is a folder with bundle.json and model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from mover_ray.config import fingerprint, for_command, from_mapping, to_mapping
+from mover_ray.config import fingerprint, from_mapping, to_mapping
 from mover_ray.faces.policy import FacePolicy
 from mover_ray.pipelines.dry_run import DryRun, probe
 from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
-from mover_ray.pipelines.options import COMMANDS, SourceOptions
+from mover_ray.pipelines.options import SourceOptions
 from mover_ray.pipelines.progress import Progress, RunSummary
 from mover_ray.pipelines.ray_config import RayConfig
 from mover_ray.pipelines.run import run
@@ -67,7 +67,7 @@ def dry_run(options: ExtractOptions) -> DryRun:
 
 def resolve(options: ExtractOptions) -> ExtractConfig:
     """Gives the settings of `extract`; an unknown one raises `ConfigError`."""
-    return from_mapping(ExtractConfig, for_command(dict(options.settings), "extract", COMMANDS))
+    return from_mapping(ExtractConfig, options.settings_of("extract"))
 
 
 def plan(config: ExtractConfig) -> Job:

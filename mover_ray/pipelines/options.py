@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mover_ray.config import Settings, for_command
 from mover_ray.datasets import manifest as manifests
 from mover_ray.errors import ConfigError
 from mover_ray.pipelines.job import PipelineConfig
@@ -13,8 +14,10 @@ from mover_ray.status import RETRIED_BY_DEFAULT
 from mover_ray.storage import normalise
 from mover_ray.video.sandbox import sandbox_level
 
-#: Commands whose settings may differ: a settings file may hold `[extract.faces]`.
-COMMANDS = ("score", "extract")
+#: Sections that only the other command knows. One settings file serves both: it
+#: holds them as `[extract.faces]` or `[score.scoring]`.
+_FOREIGN = {"score": ("faces", "sampling"), "extract": ("scoring",)}
+_KEEPER = {"faces": "extract", "sampling": "extract", "scoring": "score"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +62,21 @@ class SourceOptions:
             limit=self.limit,
             sample=None if self.sample is None else manifests.parse_sample(self.sample),
         )
+
+    def settings_of(self, command: str) -> Settings:
+        """Gives the settings that one command sees.
+
+        Raises:
+            ConfigError: A section means nothing to the command.
+        """
+        settings = for_command(dict(self.settings), command, tuple(_FOREIGN))
+        for section in _FOREIGN[command]:
+            if section in settings:
+                raise ConfigError(
+                    f"`{section}` cannot be set for `{command}`",
+                    hint=f"for `{_KEEPER[section]}` alone, write `{_KEEPER[section]}.{section}`",
+                )
+        return settings
 
     def run_options(self, pipeline: PipelineConfig, ray: RayConfig) -> RunOptions:
         """Gives what the run needs of these options."""

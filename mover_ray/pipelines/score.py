@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mover_ray.config import fingerprint, for_command, from_mapping, to_mapping
-from mover_ray.errors import ArtifactError, ConfigError
+from mover_ray.config import fingerprint, from_mapping, to_mapping
+from mover_ray.errors import ArtifactError
 from mover_ray.models import bundle as bundles
 from mover_ray.models.bundle import Bundle
 from mover_ray.pipelines.dry_run import DryRun, probe
 from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
-from mover_ray.pipelines.options import COMMANDS, SourceOptions
+from mover_ray.pipelines.options import SourceOptions
 from mover_ray.pipelines.progress import Progress, RunSummary
 from mover_ray.pipelines.ray_config import RayConfig
 from mover_ray.pipelines.run import run
@@ -79,13 +79,7 @@ def dry_run(options: ScoreOptions) -> DryRun:
 
 def plan(options: ScoreOptions) -> tuple[Job, ScoreConfig]:
     """Gives the job and the resolved settings; reads the model, but not the source."""
-    settings = for_command(dict(options.settings), "score", COMMANDS)
-    for section in ("faces", "sampling"):
-        if section in settings:
-            raise ConfigError(
-                f"`{section}` belongs to the model and cannot be set",
-                hint=f"for `extract` alone, write it as `extract.{section}`",
-            )
+    settings = options.settings_of("score")
     if options.masks is not None:
         settings["scoring"] = {**settings.get("scoring", {}), "masks": options.masks}
     config = from_mapping(ScoreConfig, settings)

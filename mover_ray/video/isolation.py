@@ -65,6 +65,8 @@ def start_isolated(module: str, descriptor: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(descriptor,),
+        # Ctrl-C on a terminal is for the worker, which lets the videos under way finish.
+        start_new_session=True,
     )
 
 

@@ -138,7 +138,7 @@ def test_training_reaches_every_trainable_weight(detector: Detector, batch: Batc
     module = build(_name(detector)).train()
 
     loss: Tensor = module(*batch).logits_S.square().sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     still = [name for name, p in trainable if p.grad is None or not p.grad.abs().sum() > 0]
     assert trainable

@@ -209,5 +209,5 @@ def test_a_pickled_store_reads_the_same(place):
     if place.root.startswith("memory:"):
         pytest.skip("memory is not shared between processes")
     place.storage.write(place.uri("x"), b"data")
-    again = pickle.loads(pickle.dumps(place.storage))  # noqa: S301
+    again = pickle.loads(pickle.dumps(place.storage))
     assert again.read(place.uri("x")) == b"data"

@@ -40,7 +40,7 @@ class Scan:
             *[word for setting in settings for word in ("--set", setting)],
         ]  # fmt: skip
 
-    def start(self, engine: str) -> subprocess.Popen[str]:
+    def start(self, engine: str, *, own_group: bool = False) -> subprocess.Popen[str]:
         """Starts the command; the caller ends it."""
         return subprocess.Popen(
             self.command(engine),
@@ -48,6 +48,7 @@ class Scan:
             stderr=subprocess.PIPE,
             text=True,
             env=_environment(),
+            start_new_session=own_group,
         )
 
     def finish(self, engine: str) -> dict:

@@ -89,7 +89,7 @@ def test_every_weight_is_trained() -> None:
     mae = MaskedAutoencoder(CONFIG)
 
     loss: Tensor = mae(normalize(faces(64, 2)), mask_of([0, 5, 6], [2]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     still = [
         name for name, p in mae.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
     ]
@@ -105,7 +105,7 @@ def test_a_few_steps_lower_the_loss() -> None:
     for _ in range(8):
         loss: Tensor = mae(images, mask)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(loss.item())
 
