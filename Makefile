@@ -25,7 +25,7 @@ demo: $(STAMP) ## make a small archive, score it, show the result
 	$(BIN)/mover-ray demo
 
 test: $(STAMP) ## the test suite, without the long tests
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/pytest -m slow

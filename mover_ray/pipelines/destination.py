@@ -176,8 +176,13 @@ class Destination:
         """Moves part files to `_orphans/`; gives how many."""
         moved = 0
         for name in names:
-            self.storage.move(self.part_uri(name), self.uri(ORPHANS_FOLDER, name))
-            moved += 1
+            try:
+                self.storage.move(self.part_uri(name), self.uri(ORPHANS_FOLDER, name))
+            except StorageError as error:
+                if error.status is not Status.NOT_FOUND:  # else its own writer was quicker
+                    raise
+            else:
+                moved += 1
         return moved
 
     def _names_in(self, folder: str) -> list[str]:

@@ -53,13 +53,10 @@ def write_part(
         kind: One letter for parts that no task of the engine wrote.
 
     Raises:
-        HeldError: A later attempt holds the destination; nothing is written.
+        HeldError: A later attempt holds the destination; nothing is left that it
+            does not count.
     """
-    if fencing_attempt(destination) > attempt:
-        raise HeldError(
-            f"a later run holds the destination: `{destination.base}`",
-            hint="this writer is out of date; nothing was written",
-        )
+    _require_newest(destination, attempt)
     name = part_name(attempt, task, kind)
     content = encode(rows)
     try:
@@ -70,8 +67,33 @@ def write_part(
             content = existing
         else:
             destination.storage.write(destination.part_uri(name), content)
+    _withdraw_if_late(destination, attempt, name)
     counts = Counter(rows["status"].to_pylist())
     return WrittenPart(describe(name, content), dict(counts))
+
+
+def _require_newest(destination: Destination, attempt: int) -> None:
+    if fencing_attempt(destination) > attempt:
+        raise HeldError(
+            f"a later run has taken over the destination: `{destination.base}`",
+            hint="this writer is out of date; what counts is unchanged",
+        )
+
+
+def _withdraw_if_late(destination: Destination, attempt: int, name: str) -> None:
+    """Sets a part aside that was under way while a later attempt began.
+
+    If that attempt saw it in time, it counts and stays. Before the attempt's
+    document is there nobody can tell; then the later run's end sets it aside.
+    """
+    try:
+        _require_newest(destination, attempt)
+    except HeldError:
+        last = destination.last_attempt()
+        if last is not None and last["attempt"] > attempt:
+            accepted = {entry["name"] for entry in last["accepted"]}
+            destination.set_aside({name} - accepted)
+        raise
 
 
 def encode(rows: pa.Table) -> bytes:

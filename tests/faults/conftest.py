@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,20 +25,33 @@ def ray_temp() -> Iterator[Path]:
 def new_scan(tmp_path_factory: pytest.TempPathFactory, ray_temp: Path) -> Callable[..., Scan]:
     """Makes scans of one archive into destinations of their own."""
     folder = tmp_path_factory.mktemp("scans")
-    archive = make_archive(folder / "archive", faces=10)
-    make_model(folder / "model")
+    archive = make_archive(folder / "archive", faces=8)
     numbers = itertools.count()
 
-    def make(dest: str | None = None, settings: tuple[str, ...] = Scan.settings) -> Scan:
+    def make(dest: str | None = None, **changes: Any) -> Scan:
         dest = dest or str(folder / f"out{next(numbers)}")
-        return Scan(archive, folder / "model", dest, ray_temp, settings)
+        return Scan(archive, dest, ray_temp, **changes)
 
     return make
 
 
 @pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained model."""
+    return make_model(tmp_path_factory.mktemp("model") / "small").path
+
+
+@pytest.fixture(scope="session")
 def clean_rows(new_scan: Callable[..., Scan]) -> dict[str, dict]:
-    """The rows of a run that nothing disturbed, on the local engine."""
+    """The crops of a run that nothing disturbed, on the local engine."""
     scan = new_scan()
+    scan.finish("local")
+    return rows_of(scan)
+
+
+@pytest.fixture(scope="session")
+def clean_scores(new_scan: Callable[..., Scan], model: Path) -> dict[str, dict]:
+    """The scores of a run that nothing disturbed, on the local engine."""
+    scan = new_scan(model=model)
     scan.finish("local")
     return rows_of(scan)

@@ -15,28 +15,39 @@ import pyarrow.parquet as pq
 from mover_ray.operations.runs import verify_run
 from mover_ray.pipelines.destination import Destination
 from mover_ray.pipelines.parts import read_table
+from tests.archive import FRAMES, SIZE_PX
 
 #: What a row says of its own making, and not of the video.
-MAKING = ["run_id", "scored_at", "fetch_ms", "decode_ms", "faces_ms", "score_ms"]
+MAKING = {"run_id", "scored_at", "fetch_ms", "decode_ms", "faces_ms", "score_ms"}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A command line that scores an archive into a destination."""
+    """A command line that takes an archive into a destination."""
 
     archive: Path
-    model: Path
     dest: str
     ray_temp: Path
     settings: tuple[str, ...] = ("pipeline.videos_per_block=2", "pipeline.lease.wait_s=30")
+    model: Path | None = None
+    """`score` with this model; None for `extract`, which starts in half the time."""
+
+    @property
+    def folder(self) -> str:
+        """Where the parts lie under the destination."""
+        return "results" if self.model else "crops"
 
     def command(self, engine: str) -> list[str]:
         """Gives the command for one engine."""
         settings = [*self.settings, "ray.num_cpus=2", f"ray.temp_dir={self.ray_temp}"]
+        if self.model:
+            verb = ["score", "--model", str(self.model), "--allow-untrained"]
+        else:
+            verb = ["extract"]
+            settings += [f"faces.size_px={SIZE_PX}", f"sampling.frames={FRAMES}"]
         return [
-            str(Path(sys.executable).with_name("mover-ray")), "score", str(self.archive),
-            "--out", self.dest, "--model", str(self.model), "--allow-untrained",
-            "--engine", engine, "--json",
+            str(Path(sys.executable).with_name("mover-ray")), *verb, str(self.archive),
+            "--out", self.dest, "--engine", engine, "--json",
             *[word for setting in settings for word in ("--set", setting)],
         ]  # fmt: skip
 
@@ -67,7 +78,7 @@ class Scan:
 
     def parts(self) -> list[str]:
         """Lists the part files that are there."""
-        return Destination(self.dest, "results").part_names()
+        return Destination(self.dest, self.folder).part_names()
 
 
 def _environment() -> dict[str, str]:
@@ -76,9 +87,10 @@ def _environment() -> dict[str, str]:
 
 def rows_of(scan: Scan, names: Sequence[str] | None = None) -> dict[str, dict]:
     """Gives what readers see, by file name; a video with two rows is an error."""
-    destination = Destination(scan.dest, "results")
+    destination = Destination(scan.dest, scan.folder)
     tables = [read_table(destination, name) for name in names or destination.counting_parts()]
-    rows = pa.concat_tables(tables).drop_columns(MAKING).to_pylist() if tables else []
+    rows = pa.concat_tables(tables).to_pylist() if tables else []
+    rows = [{name: row[name] for name in row if name not in MAKING} for row in rows]
     by_name = {row["uri"].rpartition("/")[2]: row for row in rows}
     assert len(by_name) == len(rows), "a video has two rows"
     return by_name
@@ -95,5 +107,5 @@ def check_invariants(scan: Scan, clean: dict[str, dict]) -> None:
     if "://" not in scan.dest:
         half = [path for path in Path(scan.dest).rglob("*") if path.name.startswith(".")]
         assert half == [], "a half-written file is left"
-        by_glob = pq.read_table(Path(scan.dest) / "results", columns=["video_id"])
+        by_glob = pq.read_table(Path(scan.dest) / scan.folder, columns=["video_id"])
         assert by_glob.num_rows == len(rows), "readers by glob see other rows"

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -32,24 +33,26 @@ def test_a_killed_local_run_is_finished_by_the_same_command(
     check_invariants(scan, clean_rows)
 
 
-def test_a_killed_local_run_is_finished_on_ray_and_the_other_way_round(
-    new_scan: NewScan, clean_rows: Rows
+def test_a_killed_scan_is_finished_on_ray_and_the_other_way_round(
+    new_scan: NewScan, model: Path, clean_scores: Rows
 ) -> None:
-    scan = new_scan()
+    scan = new_scan(model=model)
     kill_after(scan, "local", parts=1, delay_s=0.0)
     kill_after(scan, "ray", parts=2, delay_s=0.1)
     summary = scan.finish("local")
     assert summary["attempt"] == 3
     assert summary["resumed"] >= 2
-    check_invariants(scan, clean_rows)
+    check_invariants(scan, clean_scores)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(4))
-def test_many_kills_at_random_moments(new_scan: NewScan, clean_rows: Rows, seed: int) -> None:
+def test_many_kills_at_random_moments(
+    new_scan: NewScan, model: Path, clean_scores: Rows, seed: int
+) -> None:
     moments = random.Random(seed)
-    scan = new_scan()
+    scan = new_scan(model=model)
     for _ in range(8):
         engine = moments.choice(["local", "local", "ray"])
         with scan.start(engine) as process:
@@ -57,4 +60,4 @@ def test_many_kills_at_random_moments(new_scan: NewScan, clean_rows: Rows, seed:
             process.kill()
             process.communicate()
     scan.finish(moments.choice(["local", "ray"]))
-    check_invariants(scan, clean_rows)
+    check_invariants(scan, clean_scores)

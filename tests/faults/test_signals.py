@@ -24,7 +24,7 @@ def test_a_local_run_commits_what_is_under_way_and_says_how_to_go_on(
     assert process.returncode == code, err
     assert out == ""
     assert "Traceback" not in err
-    assert "go on with `mover-ray score" in err
+    assert "go on with `mover-ray extract" in err
     assert scan.finish("local")["resumed"] >= 5
     check_invariants(scan, clean_rows)
 

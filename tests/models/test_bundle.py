@@ -167,7 +167,7 @@ class TestNoBundle:
         path.write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
 
         for refused in (path, tmp_path):
-            assert "models convert" in str(refuse(refused).hint)
+            assert "model.safetensors" in str(refuse(refused).hint)
         assert not (tmp_path / "canary").exists()
 
     def test_a_pickle_under_a_false_name(self, folder: Path, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from mover_ray.errors import HeldError, LocationError
-from mover_ray.pipelines.destination import LEASE_NAME, Destination
+from mover_ray.pipelines.destination import LEASE_NAME, Destination, part_name
 from mover_ray.pipelines.lease import LeaseConfig, ObjectLease, fencing_attempt, hold
 from mover_ray.pipelines.parts import write_part
 from mover_ray.pipelines.progress import Quiet
@@ -91,10 +92,32 @@ def test_the_attempt_outlives_its_holder(destination: Destination) -> None:
 def test_a_part_of_an_older_attempt_is_not_written(destination: Destination) -> None:
     with hold(destination, IMPATIENT, Quiet()) as lease:
         lease.begin(2)
-        with pytest.raises(HeldError, match="later run"):
+        with pytest.raises(HeldError, match="taken over"):
             write_part(destination, 1, 0, one_row())
         assert destination.part_names() == []
         assert write_part(destination, 2, 0, one_row()).part.rows == 1
+
+
+def test_a_part_under_way_while_a_later_attempt_begins_withdraws(
+    destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = type(destination.storage).write
+
+    def overtaken(self: Any, uri: str, data: bytes, **conditions: Any) -> str:
+        etag = str(write(self, uri, data, **conditions))
+        if uri == destination.part_uri(part_name(1, 0)):
+            monkeypatch.undo()
+            with hold(destination, IMPATIENT, Quiet()) as lease:
+                lease.begin(2)
+            destination.write_attempt({"attempt": 2, "accepted": []})
+        return etag
+
+    with hold(destination, IMPATIENT, Quiet()) as lease:
+        lease.begin(1)
+    monkeypatch.setattr(type(destination.storage), "write", overtaken)
+    with pytest.raises(HeldError, match="taken over"):
+        write_part(destination, 1, 0, one_row())
+    assert destination.part_names() == []
 
 
 def test_a_task_that_is_tried_again_adopts_its_own_part(destination: Destination) -> None:
