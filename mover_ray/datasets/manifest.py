@@ -22,6 +22,7 @@ from mover_ray.storage import normalise, relative_name, storage_for
 FILE_NAME = "_manifest.parquet"
 
 _ID_BITS = 63
+_SOURCE_HINT = "a source is a folder, a video, an `s3://` prefix, or a CSV or Parquet list"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def build(
     try:
         table, found = _gather(uri, selection, limit, passed_over)
     except StorageError as error:
-        raise LocationError(f"source: {error}", hint=error.hint) from error
+        raise LocationError(f"source: {error}", hint=error.hint or _SOURCE_HINT) from error
     if found == 0:
         raise LocationError(f"no video in the source: `{uri}`", hint=_why_nothing(passed_over))
     if len(table) == 0:
