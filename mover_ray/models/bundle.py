@@ -38,7 +38,7 @@ WEIGHTS_NAME = "model.safetensors"
 #: A real one has about 3 KiB; what is longer is not read.
 _MAX_CARD_BYTES = 2**20
 _PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle"})
-_CONVERT = "a bundle is a folder with bundle.json and model.safetensors"
+_LAYOUT = "a bundle is a folder with bundle.json and model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +156,7 @@ def init(
         ConfigError: The detector or a setting is unknown or refused.
         LocationError: `path` exists or cannot be written.
     """
+    _require_absent(Path(path))  # before torch, which takes seconds to import
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -182,7 +183,7 @@ def _folder(path: str | Path) -> Path:
         raise ArtifactError(f"a bundle is read from a local folder: `{path}`", hint=hint)
     folder = Path(path)
     if folder.suffix.lower() in _PICKLES and not folder.is_dir():
-        raise ArtifactError(f"pickled weights are never read: `{path}`", hint=_CONVERT)
+        raise ArtifactError(f"pickled weights are never read: `{path}`", hint=_LAYOUT)
     if not folder.exists():
         hint = f"`mover-ray models init mover --out {path}` makes an untrained one"
         raise ArtifactError(f"no such bundle: `{path}`", hint=hint)
@@ -190,9 +191,8 @@ def _folder(path: str | Path) -> Path:
         hint = f"name the folder that holds {CARD_NAME} and {WEIGHTS_NAME}"
         raise ArtifactError(f"a bundle is a folder: `{path}`", hint=hint)
     if not (folder / CARD_NAME).is_file():
-        pickles = any(item.suffix.lower() in _PICKLES for item in folder.iterdir())
         raise ArtifactError(
-            f"no bundle, there is no {CARD_NAME}: `{path}`", hint=_CONVERT if pickles else None
+            f"no bundle, there is no {CARD_NAME}: `{path}`", hint=_LAYOUT
         )
     return folder
 

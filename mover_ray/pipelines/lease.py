@@ -128,7 +128,8 @@ class FileLease:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise LocationError(
-                f"destination cannot be written: `{self._path.parent}`: {error.strerror}"
+                f"destination cannot be written: `{self._path.parent}`: {error.strerror}",
+                hint="give a folder that can be made or written to",
             ) from error
         document = _parse(os.pread(descriptor, 1 << 16, 0))
         try:

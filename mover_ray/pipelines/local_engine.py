@@ -31,7 +31,8 @@ def run_local(
         work: Rows of the manifest.
         config: How to cut and spread the work.
         commit: Called for each block, in order.
-        stop: Asked between videos; what is finished by then is committed.
+        stop: Asked between videos; what is finished by then is committed, what is
+            only prepared is given up.
     """
     workers = config.workers or os.cpu_count() or 1
     block_rows = config.block_rows(work.num_rows, workers)
@@ -76,15 +77,12 @@ class _Workers:
         ahead: deque[Future[Row]] = deque()
         for row in rows:
             if stop:
-                break
+                return
             ahead.append(self._pool.submit(self._one, row))
             if len(ahead) >= 2 * self._count:
                 yield ahead.popleft().result()
-        while ahead:
-            future = ahead.popleft()
-            if stop and future.cancel():
-                return
-            yield future.result()
+        while ahead and not stop:
+            yield ahead.popleft().result()
 
     def _one(self, row: Row) -> Row:
         if not hasattr(self._local, "stage"):

@@ -33,8 +33,11 @@ def stop_on_signals(progress: Progress, *, at_once: bool) -> Iterator[StopReques
 
     Args:
         progress: Told of the request.
-        at_once: Raise `Interrupted` from the handler, for an engine that cannot
-            look for the request itself. Otherwise only a second signal does.
+        at_once: End the block from the handler, for an engine that cannot look for
+            the request itself. Otherwise only a second signal does.
+
+    Raises:
+        Interrupted: The block was ended by a signal.
     """
     request = StopRequest()
 
@@ -43,8 +46,10 @@ def stop_on_signals(progress: Progress, *, at_once: bool) -> Iterator[StopReques
         again = bool(request)
         request.signal_number = number
         if again or at_once:
-            raise Interrupted(number)
-        progress.message("stopping after the videos under way; press Ctrl-C again to stop at once")
+            # Not `Interrupted`: Ray's native code lets no other exception through
+            # and would crash.
+            raise KeyboardInterrupt
+        progress.message("stopping after the videos under way; once more to stop at once")
 
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers
@@ -52,6 +57,8 @@ def stop_on_signals(progress: Progress, *, at_once: bool) -> Iterator[StopReques
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
+    except KeyboardInterrupt:
+        raise Interrupted(request.signal_number or signal.SIGINT) from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
