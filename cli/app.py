@@ -70,6 +70,9 @@ def _run() -> int:
     try:
         return app(prog_name=PROGRAM, standalone_mode=False) or 0
     except typer.TyperException as error:
+        if error.format_message().startswith("Usage:"):  # no command at all: its help
+            typer.echo(error.format_message(), err=True)
+            return error.exit_code
         context = getattr(error, "ctx", None)
         command = context.command_path if context else PROGRAM
         print_error(error.format_message(), hint=f"see `{command} --help`")

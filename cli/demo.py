@@ -1,5 +1,6 @@
 """`mover-ray demo`: everything at once, from nothing."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ NOTE = """\
 The model is untrained: its scores mean nothing, they only show where scores stand.
 Rows: {results}
 Read them:
-  python -c "import pyarrow.parquet as pq; print(pq.read_table('{results}',
+  {python} -c "import pyarrow.parquet as pq; print(pq.read_table('{results}',
     columns=['uri', 'status', 'score']).to_pandas())"
   duckdb -c "SELECT uri, status, score FROM '{results}/*.parquet'"
 """
@@ -63,4 +64,4 @@ def _print(outcome: "DemoOutcome") -> None:
         for row in outcome.rows
     ]
     print_table(["video", "made as", "status", "faces", "score"], rows, numbers=2)
-    typer.echo(NOTE.format(results=outcome.results), nl=False)
+    typer.echo(NOTE.format(python=sys.executable, results=outcome.results), nl=False)

@@ -49,7 +49,7 @@ def gather(config_file: Path | None = None, assignments: Sequence[str] = ()) -> 
         layers.append(_read_toml(config_file))
     layers.append(_from_environment(os.environ))
     layers.append(parse_assignments(assignments))
-    return functools.reduce(_merge, layers, {})
+    return functools.reduce(merge, layers, {})
 
 
 def parse_assignments(assignments: Sequence[str]) -> Settings:
@@ -58,7 +58,7 @@ def parse_assignments(assignments: Sequence[str]) -> Settings:
     Raises:
         ConfigError: One of them has no `=` or no name.
     """
-    return functools.reduce(_merge, map(_parse_assignment, assignments), {})
+    return functools.reduce(merge, map(_parse_assignment, assignments), {})
 
 
 def for_command(settings: Settings, command: str, commands: Sequence[str]) -> Settings:
@@ -70,7 +70,10 @@ def for_command(settings: Settings, command: str, commands: Sequence[str]) -> Se
         commands: Every command that may have tables of its own.
     """
     common = {key: value for key, value in settings.items() if key not in commands}
-    return _merge(common, settings.get(command, {}))
+    own = settings.get(command, {})
+    if not isinstance(own, dict):
+        raise ConfigError(f"`{command}` is a section, not a value: `{own}`")
+    return merge(common, own)
 
 
 def from_mapping(cls: type[T], settings: Mapping[str, Any], where: str = "") -> T:
@@ -153,7 +156,7 @@ def _from_environment(environment: Mapping[str, str]) -> Settings:
     for name, text in sorted(environment.items()):
         path = name.removeprefix(ENV_PREFIX).lower().split("__")
         if name.startswith(ENV_PREFIX) and len(path) > 1:
-            settings = _merge(settings, _nest(path, _parse_value(text)))
+            settings = merge(settings, _nest(path, _parse_value(text)))
     return settings
 
 
@@ -178,11 +181,12 @@ def _nest(path: Sequence[str], value: Any) -> Settings:
     return typing.cast("Settings", value)
 
 
-def _merge(low: Settings, high: Settings) -> Settings:
+def merge(low: Settings, high: Settings) -> Settings:
+    """Gives the settings of both layers; where they differ, those of `high`."""
     merged = dict(low)
     for key, value in high.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 

@@ -191,9 +191,7 @@ def _folder(path: str | Path) -> Path:
         hint = f"name the folder that holds {CARD_NAME} and {WEIGHTS_NAME}"
         raise ArtifactError(f"a bundle is a folder: `{path}`", hint=hint)
     if not (folder / CARD_NAME).is_file():
-        raise ArtifactError(
-            f"no bundle, there is no {CARD_NAME}: `{path}`", hint=_LAYOUT
-        )
+        raise ArtifactError(f"no bundle, there is no {CARD_NAME}: `{path}`", hint=_LAYOUT)
     return folder
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mover_ray.errors import LocationError, StorageError
-from mover_ray.pipelines.destination import SUCCESS_NAME, Destination
-from mover_ray.pipelines.parts import read_indexes
+from mover_ray.pipelines.destination import Destination
+from mover_ray.pipelines.parts import read_indexes, read_table
 from mover_ray.pipelines.proof import take_account
 from mover_ray.provenance import sha256_bytes
 from mover_ray.storage import normalise
@@ -67,10 +67,13 @@ def verify_run(dest: str) -> Verification:
     manifest = destination.read_manifest()
     if manifest is None:
         raise LocationError(f"the run has no manifest: `{destination.base}`")
-    success = destination.read_document(SUCCESS_NAME)
+    success = destination.success()
+    last = destination.last_attempt() or {"accepted": []}
     counting = destination.counting_parts()
     present = destination.part_names()
-    altered = _altered(destination, success["files"] if success else [], present)
+    recorded = success["files"] if success else last["accepted"]
+    altered = _altered(destination, recorded, present)
+    altered += _damaged(destination, [name for name in counting if name not in altered], present)
     readable = [name for name in counting if name in present and name not in altered]
     account = take_account(
         manifest["video_id"].to_numpy(), list(read_indexes(destination, readable))
@@ -99,6 +102,18 @@ def _open(dest: str) -> Destination:
     if last is None:
         raise LocationError(f"no run at: `{base}`", hint="name the folder that was given as --out")
     return Destination(base, _FOLDERS[last["identity"]["command"]])
+
+
+def _damaged(destination: Destination, names: list[str], present: list[str]) -> tuple[str, ...]:
+    """Names the parts that are no whole Parquet files, recorded or not."""
+    damaged = []
+    for name in names:
+        try:
+            if name in present:
+                read_table(destination, name, ("video_id",))
+        except LocationError:
+            damaged.append(name)
+    return tuple(damaged)
 
 
 def _altered(

@@ -11,7 +11,6 @@ import pyarrow as pa
 from mover_ray.datasets import manifest as manifests
 from mover_ray.errors import HeldError
 from mover_ray.pipelines.destination import (
-    SUCCESS_NAME,
     Destination,
     Part,
     attempt_of,
@@ -62,7 +61,7 @@ def inspect(
     stray = [name for name in destination.part_names() if name not in counting]
     old = destination.read_manifest()
     manifest = wanted if old is None else manifests.merge(old, wanted)
-    success = destination.read_document(SUCCESS_NAME)
+    success = destination.success()
     return State(
         manifest=manifest,
         run_id=last["run_id"],
@@ -73,6 +72,18 @@ def inspect(
         and success["attempt"] == last["attempt"]
         and success["total"] == manifest.num_rows,
     )
+
+
+def check(destination: Destination, identity: Mapping[str, Any]) -> None:
+    """Refuses a destination of another model before anything is written or waited for.
+
+    Raises:
+        HeldError: The rows there were made by another model or with other settings.
+        LocationError: The run there is damaged.
+    """
+    last = destination.last_attempt()
+    if last is not None:
+        _check_identity(destination, last["identity"], identity)
 
 
 def work_list(state: State, retried: Collection[str]) -> pa.Table:
@@ -89,8 +100,7 @@ def begin(destination: Destination, lease: Lease, state: State, identity: Mappin
     From here on the list of accepted parts is frozen: an older writer's part
     that appears later never counts.
     """
-    last = destination.last_attempt()
-    attempt = max(lease.last_attempt, last["attempt"] if last else 0) + 1
+    attempt = max(lease.last_attempt, destination.last_attempt_number()) + 1
     lease.begin(attempt)
     destination.sweep()
     destination.write_manifest(state.manifest)
@@ -119,7 +129,7 @@ def statuses(destination: Destination, names: Sequence[str]) -> dict[int, str]:
 
 def _accepted(destination: Destination, last: Mapping[str, Any]) -> list[Part]:
     """Gives the parts that count after attempt `last`, whether it finished or died."""
-    success = destination.read_document(SUCCESS_NAME)
+    success = destination.success()
     if success is not None and success["attempt"] == last["attempt"]:
         return [Part(**entry) for entry in success["files"]]
     own = [name for name in destination.part_names() if attempt_of(name) == last["attempt"]]

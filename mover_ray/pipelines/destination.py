@@ -10,14 +10,14 @@ counting parts hold the same video, the one of the later attempt is right.
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
 from mover_ray.datasets import manifest as manifests
-from mover_ray.errors import StorageError
+from mover_ray.errors import LocationError, StorageError
 from mover_ray.pipelines.ranged import RangedFile
 from mover_ray.provenance import dump_json
 from mover_ray.status import Status
@@ -30,7 +30,12 @@ PROGRESS_NAME = "_progress.json"
 ATTEMPTS_FOLDER = "_attempts"
 ORPHANS_FOLDER = "_orphans"
 
-_PART_NAME = re.compile(r"(\d{5})-([a-z]?)(\d{6})\.parquet")
+_ATTEMPT_KEYS = ("attempt", "run_id", "identity", "accepted")
+_SUCCESS_KEYS = ("attempt", "total", "files")
+
+_PART_NAME = re.compile(r"(\d{5,})-([a-z]?)(\d{6,})\.parquet")
+_ATTEMPT_NAME = re.compile(r"(\d{5,})\.json")
+_TEMPORARY_NAME = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -95,17 +100,39 @@ class Destination:
         """Opens a part for random access; of a stored object only what is read is fetched."""
         uri = self.part_uri(name)
         if self.storage.is_local:
-            return uri_to_path(uri).open("rb")
+            try:
+                return uri_to_path(uri).open("rb")
+            except OSError as error:
+                text = f"cannot be opened: `{uri}`: {error.strerror}"
+                raise StorageError(Status.NOT_FOUND, text) from error
         return cast("BinaryIO", RangedFile(self.storage, self.storage.stat(uri)))
 
     def read_document(self, *names: str) -> dict[str, Any] | None:
-        """Gives a JSON document, or None where there is none."""
+        """Gives a JSON document, or None where there is none.
+
+        Raises:
+            LocationError: What is there is no JSON document.
+        """
         try:
             return dict(json.loads(self.storage.read(self.uri(*names))))
         except StorageError as error:
             if error.status is Status.NOT_FOUND:
                 return None
             raise
+        except (ValueError, TypeError) as error:
+            raise self._damaged(names) from error
+
+    def _read_record(self, keys: Collection[str], *names: str) -> dict[str, Any] | None:
+        document = self.read_document(*names)
+        if document is not None and not set(keys) <= set(document):
+            raise self._damaged(names)
+        return document
+
+    def _damaged(self, names: Sequence[str]) -> LocationError:
+        return LocationError(
+            f"the run's record is damaged: `{self.uri(*names)}`",
+            hint="restore that file, or start over with --fresh or another --out",
+        )
 
     def write_document(self, document: Mapping[str, Any], *names: str) -> None:
         """Writes a JSON document whole, replacing what was there."""
@@ -129,10 +156,22 @@ class Destination:
         names = self._names_in(self.folder)
         return sorted(name for name in names if _PART_NAME.fullmatch(name))
 
+    def last_attempt_number(self) -> int:
+        """Gives the number of the latest attempt; 0 before the first."""
+        matches = map(_ATTEMPT_NAME.fullmatch, self._names_in(ATTEMPTS_FOLDER))
+        return max((int(match[1]) for match in matches if match), default=0)
+
     def last_attempt(self) -> dict[str, Any] | None:
         """Gives the document of the latest attempt, or None before the first."""
-        names = sorted(x for x in self._names_in(ATTEMPTS_FOLDER) if x.endswith(".json"))
-        return self.read_document(ATTEMPTS_FOLDER, names[-1]) if names else None
+        number = self.last_attempt_number()
+        if not number:
+            return None
+        name = f"{number:05d}.json"
+        return self._read_record(_ATTEMPT_KEYS, ATTEMPTS_FOLDER, name)
+
+    def success(self) -> dict[str, Any] | None:
+        """Gives the document that a finished run ends with, or None before."""
+        return self._read_record(_SUCCESS_KEYS, SUCCESS_NAME)
 
     def write_work_list(self, attempt: int, work: pa.Table) -> str:
         """Writes the videos that an attempt is to process; gives the file's address."""
@@ -142,9 +181,12 @@ class Destination:
 
     def sweep(self) -> None:
         """Removes half-written files that a killed writer left on disk."""
-        if self.storage.is_local:
-            for path in uri_to_path(self.base).rglob(f"{TEMPORARY_PREFIX}*"):
-                path.unlink(missing_ok=True)
+        if not self.storage.is_local:
+            return
+        for folder in (self.base, self.uri(self.folder), self.uri(ATTEMPTS_FOLDER)):
+            for path in uri_to_path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+                if _TEMPORARY_NAME.fullmatch(path.name) and path.is_file():
+                    path.unlink(missing_ok=True)
 
     def write_attempt(self, document: Mapping[str, Any]) -> None:
         """Writes the document of a new attempt; its number must be new.
@@ -162,7 +204,7 @@ class Destination:
 
     def counting_parts(self) -> list[str]:
         """Lists the names of the parts that readers go by."""
-        success = self.read_document(SUCCESS_NAME)
+        success = self.success()
         if success is not None:
             return [entry["name"] for entry in success["files"]]
         last = self.last_attempt()

@@ -34,6 +34,10 @@ if sys.platform != "win32":
     import fcntl
 
 
+#: A lease document is a few lines.
+_MOST_BYTES = 1 << 16
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseConfig:
     """How long a start waits for a destination that is held."""
@@ -47,8 +51,9 @@ class LeaseConfig:
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` with the name and the value of a wrong field."""
-        for name in ("wait_s", "expiry_s", "renew_s"):
-            check_at_least(self, name, 0.0)
+        check_at_least(self, "wait_s", 0.0)
+        check_at_least(self, "renew_s", 0.01)
+        check_at_least(self, "expiry_s", 2 * self.renew_s)
 
 
 class Lease(Protocol):
@@ -131,13 +136,13 @@ class FileLease:
                 f"destination cannot be written: `{self._path.parent}`: {error.strerror}",
                 hint="give a folder that can be made or written to",
             ) from error
-        document = _parse(os.pread(descriptor, 1 << 16, 0))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.holder = _describe(_parse(os.pread(descriptor, _MOST_BYTES, 0)))
             os.close(descriptor)
-            self.holder = _describe(document)
             return False
+        document = _parse(os.pread(descriptor, _MOST_BYTES, 0))
         self._descriptor = descriptor
         self.last_attempt = int(document.get("attempt", 0))
         return True
@@ -182,7 +187,14 @@ class ObjectLease:
         self.holder = "unknown"
 
     def try_acquire(self) -> bool:
-        """Takes the lease if it is free or expired; gives whether it was."""
+        """Takes the lease if it is free or expired, and keeps it alive from then on."""
+        taken = self._try_take()
+        if taken:
+            self._renewer = threading.Thread(target=self._keep_alive, name="lease", daemon=True)
+            self._renewer.start()
+        return taken
+
+    def _try_take(self) -> bool:
         current = self._read()
         if current is None:
             return self._write({"attempt": 0}, if_absent=True)
@@ -194,11 +206,9 @@ class ObjectLease:
         return False
 
     def begin(self, attempt: int) -> None:
-        """Publishes the attempt and keeps the lease alive from now on."""
+        """Publishes the attempt that the holder writes under."""
         self.last_attempt = attempt
         self.assert_held()
-        self._renewer = threading.Thread(target=self._keep_alive, name="lease", daemon=True)
-        self._renewer.start()
 
     def assert_held(self) -> None:
         """Renews the lease now.
@@ -247,8 +257,16 @@ class ObjectLease:
                 self._uri, content, if_match=if_match, if_absent=if_absent
             )
         except PreconditionFailed:
-            return False
+            return self._adopt_own()
         self._renewed_at = started_at
+        return True
+
+    def _adopt_own(self) -> bool:
+        """Recognises a write of ours whose reply was lost; gives whether it was one."""
+        current = self._read()
+        if current is None or current[0].get("token") != self._token:
+            return False
+        self._etag = current[1]
         return True
 
     def _read(self) -> tuple[dict[str, Any], str] | None:
@@ -279,7 +297,7 @@ def _parse(content: bytes) -> dict[str, Any]:
     """Reads a lease document; one that was cut by a crash says nothing."""
     try:
         return dict(json.loads(content))
-    except ValueError:
+    except (ValueError, TypeError):
         return {}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mover_ray.errors import HeldError, PreconditionFailed
+from mover_ray.errors import HeldError, LocationError, PreconditionFailed
 from mover_ray.pipelines.destination import Destination, Part, part_name
 from mover_ray.pipelines.lease import fencing_attempt
 
@@ -122,9 +122,19 @@ def describe_all(destination: Destination, names: Sequence[str]) -> list[Part]:
 def read_table(
     destination: Destination, name: str, columns: Iterable[str] | None = None
 ) -> pa.Table:
-    """Reads a part, or some of its columns only."""
-    with destination.open_part(name) as file:
-        return pq.read_table(file, columns=None if columns is None else list(columns))
+    """Reads a part, or some of its columns only.
+
+    Raises:
+        LocationError: The file is no whole Parquet file.
+    """
+    try:
+        with destination.open_part(name) as file:
+            return pq.read_table(file, columns=None if columns is None else list(columns))
+    except pa.ArrowInvalid as error:
+        raise LocationError(
+            f"a part is damaged: `{destination.part_uri(name)}`",
+            hint="restore that file, or start over with --fresh or another --out",
+        ) from error
 
 
 def read_indexes(destination: Destination, names: Sequence[str]) -> Iterator[PartIndex]:

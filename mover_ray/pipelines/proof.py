@@ -117,7 +117,8 @@ def finish(
     }
     destination.write_document(document, SUCCESS_NAME)
     counting = {part.name for part in parts}
-    destination.set_aside(name for name in destination.part_names() if name not in counting)
+    late = [name for name in destination.part_names() if attempt_of(name) <= attempt]
+    destination.set_aside(name for name in late if name not in counting)
     return document
 
 

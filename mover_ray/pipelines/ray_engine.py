@@ -6,23 +6,26 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasink
 from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from mover_ray.errors import LocationError
+from mover_ray.errors import LocationError, MoverRayError
 from mover_ray.pipelines.destination import Destination
-from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
+from mover_ray.pipelines.job import Job, StageSpec
 from mover_ray.pipelines.parts import write_part
 from mover_ray.pipelines.progress import Progress
 from mover_ray.pipelines.ray_config import RayConfig
 from mover_ray.pipelines.resources import Pools, plan_pools
 from mover_ray.stages.base import Stage
+
+if TYPE_CHECKING:
+    from mover_ray.pipelines.run import RunOptions
 
 _logger = logging.getLogger(__name__)
 _POLL_S = 1.0
@@ -35,7 +38,7 @@ _WRITERS = 2
 def connected(config: RayConfig) -> Iterator[None]:
     """Joins or starts a cluster for the length of a `with` block.
 
-    A cluster that is started listens on loopback alone.
+    A cluster that is started speaks over loopback and asks for a token.
 
     Raises:
         LocationError: There is no cluster at the address, or it refuses.
@@ -72,7 +75,7 @@ def _join(address: str) -> None:
 def run_ray(
     job: Job,
     work: pa.Table,
-    config: PipelineConfig,
+    options: "RunOptions",
     destination: Destination,
     attempt: int,
     progress: Progress,
@@ -82,23 +85,31 @@ def run_ray(
     Args:
         job: The stages.
         work: Rows of the manifest.
-        config: How to cut and spread the work.
+        options: How to cut and spread the work, and how long to wait for a sign of life.
         destination: Where the parts go.
         attempt: The attempt that writes them.
         progress: Told of committed videos while the run goes on.
     """
+    config = options.pipeline
     pools = plan_pools(config)
     tracker = ray.remote(num_cpus=0, max_restarts=-1)(_Tracker).remote()
     sink = PartSink(destination.base, destination.folder, attempt, tracker)
     work_uri = destination.write_work_list(attempt, work)
     block_rows = config.block_rows(work.num_rows, pools.prepare_max)
     pools = pools.at_most(math.ceil(work.num_rows / block_rows))
-    dataset = build_dataset(job, work_uri, block_rows, pools)
+    dataset = build_dataset(job, work_uri, block_rows, pools, options.ray.no_progress_s)
     with _reporting(tracker, progress):
-        dataset.write_datasink(sink, ray_remote_args={"num_cpus": 0}, concurrency=_WRITERS)
+        try:
+            dataset.write_datasink(sink, ray_remote_args={"num_cpus": 0}, concurrency=_WRITERS)
+        except RayTaskError as error:
+            if isinstance(error.cause, MoverRayError):
+                raise error.cause from None  # a user's error needs no worker's traceback
+            raise
 
 
-def build_dataset(job: Job, work_uri: str, block_rows: int, pools: Pools) -> Dataset:
+def build_dataset(
+    job: Job, work_uri: str, block_rows: int, pools: Pools, no_progress_s: float
+) -> Dataset:
     """Gives the plan up to the sink: read, cut, prepare, finish.
 
     The two pools are actor pools, so that Ray does not fuse them: decoding must
@@ -109,7 +120,9 @@ def build_dataset(job: Job, work_uri: str, block_rows: int, pools: Pools) -> Dat
     context.print_on_execution_start = False
     _quieten()
     context.max_consecutive_actor_init_deaths = _ACTOR_STARTS
-    dataset = ray.data.read_parquet(work_uri, num_cpus=0)
+    context.execution_no_progress_timeout_s = no_progress_s
+    # Without `partitioning=None` a destination such as `split=test/` would become a column.
+    dataset = ray.data.read_parquet(work_uri, num_cpus=0, partitioning=None)
     dataset = dataset.repartition(target_num_rows_per_block=block_rows)
     dataset = dataset.map_batches(
         StageWorker,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import ray
 
+from mover_ray.errors import LocationError
 from mover_ray.pipelines.job import PipelineConfig
 
 #: Ray Data's own bookkeeping tasks (listing, reading, cutting blocks) ask for a
@@ -55,7 +56,17 @@ def size_pools(node_cpus: list[float], gpus: int, config: PipelineConfig) -> Poo
         node_cpus: CPUs of each node that has any.
         gpus: GPUs of the cluster; each carries one scoring actor.
         config: Workers a node and nodes at most.
+
+    Raises:
+        LocationError: No node has a CPU.
     """
+    # A node of one CPU beside larger ones is a head: it keeps that CPU for Ray's tasks.
+    node_cpus = [cpus for cpus in node_cpus if cpus > _FREE_CPUS] or node_cpus
+    if not node_cpus:
+        raise LocationError(
+            "the Ray cluster has no node with CPUs",
+            hint="wait for its workers, or start them with `--num-cpus`",
+        )
     per_node = [config.workers or max(1, int(cpus)) for cpus in node_cpus]
     prepare = sum(per_node)
     finish = gpus or max(1, round(prepare / 8))

@@ -57,6 +57,8 @@ class RunOptions:
 
     def choose_engine(self, videos: int) -> str:
         """Gives `local` or `ray` for so many videos."""
+        if not videos:
+            return "local"  # nothing is left but the proof
         if self.engine != "auto":
             return self.engine
         large = videos > self.pipeline.local_max_videos
@@ -76,8 +78,11 @@ def run(job: Job, built: BuiltManifest, options: RunOptions, progress: Progress)
     """
     started = time.monotonic()
     destination = Destination(options.dest, job.folder)
-    # Looked at before anything is written: a refused destination stays untouched.
-    attempts.inspect(destination, built.table, job.identity, fresh=options.fresh)
+    # Before the lease, which writes: a refused destination stays untouched.
+    if not options.fresh:
+        attempts.check(destination, job.identity)
+    if job.check is not None and not _looks_finished(destination, built):
+        job.check()
     with hold(destination, options.pipeline.lease, progress) as lease:
         state = attempts.inspect(destination, built.table, job.identity, fresh=options.fresh)
         work = attempts.work_list(state, {str(status) for status in options.retry})
@@ -85,14 +90,18 @@ def run(job: Job, built: BuiltManifest, options: RunOptions, progress: Progress)
         if state.finished and not work.num_rows:
             destination.set_aside(state.stray)
             return outcome.nothing_to_do()
-        if job.check is not None:
-            job.check()
         number = attempts.begin(destination, lease, state, job.identity)
         _execute(outcome, destination, number, lease, progress)
         document = proof.finish(
             destination, lease, number, state.accepted, state.manifest, outcome.record()
         )
         return outcome.summary(document)
+
+
+def _looks_finished(destination: Destination, built: BuiltManifest) -> bool:
+    """Whether there is most likely nothing to do, so that a model need not be loaded."""
+    success = destination.success()
+    return success is not None and bool(success["total"] >= built.table.num_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +179,9 @@ def _execute(
             with (
                 stop_on_signals(shown, at_once=True),
                 ray_engine.connected(options.ray),
+                stop_on_signals(shown, at_once=True),  # again: Ray has set its own handlers
             ):
-                ray_engine.run_ray(job, work, options.pipeline, destination, attempt, shown)
+                ray_engine.run_ray(job, work, options, destination, attempt, shown)
             return
 
         def commit(task: int, rows: pa.Table) -> None:

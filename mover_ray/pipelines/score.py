@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mover_ray.config import fingerprint, from_mapping, to_mapping
+from mover_ray.config import fingerprint, from_mapping, merge, to_mapping
 from mover_ray.errors import ArtifactError
 from mover_ray.models import bundle as bundles
 from mover_ray.models.bundle import Bundle
@@ -81,7 +81,7 @@ def plan(options: ScoreOptions) -> tuple[Job, ScoreConfig]:
     """Gives the job and the resolved settings; reads the model, but not the source."""
     settings = options.settings_of("score")
     if options.masks is not None:
-        settings["scoring"] = {**settings.get("scoring", {}), "masks": options.masks}
+        settings = merge(settings, {"scoring": {"masks": options.masks}})
     config = from_mapping(ScoreConfig, settings)
     bundle = open_model(options.model, allow_untrained=options.allow_untrained)
     return _job(bundle, _absolute(str(options.model)), config), config

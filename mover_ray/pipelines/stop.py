@@ -58,7 +58,8 @@ def stop_on_signals(progress: Progress, *, at_once: bool) -> Iterator[StopReques
     try:
         yield request
     except KeyboardInterrupt:
-        raise Interrupted(request.signal_number or signal.SIGINT) from None
+        request.raise_if_requested()
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

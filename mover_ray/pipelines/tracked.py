@@ -1,12 +1,17 @@
 """`_progress.json`: how far a run is, for whoever did not start it."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
 
+from mover_ray.errors import MoverRayError
 from mover_ray.pipelines.destination import PROGRESS_NAME, Destination
+from mover_ray.pipelines.lease import fencing_attempt
 from mover_ray.pipelines.progress import Progress
 from mover_ray.provenance import utc_now
+
+_logger = logging.getLogger(__name__)
 
 #: An object store should not see a write for every committed part.
 _WRITE_EVERY_S = 10.0
@@ -54,16 +59,18 @@ class TrackedProgress:
         fresh = self._counts.total()
         rate = fresh / seconds if seconds > 0 else 0.0
         left = self._total - self._resumed - fresh
-        self._destination.write_document(
-            {
-                "attempt": self._attempt,
-                "total": self._total,
-                "resumed": self._resumed,
-                "done": self._resumed + fresh,
-                "counts": dict(sorted(self._counts.items())),
-                "videos_per_s": round(rate, 4),
-                "eta_s": round(left / rate, 1) if rate else None,
-                "updated_at": utc_now(),
-            },
-            PROGRESS_NAME,
-        )
+        document = {
+            "attempt": self._attempt,
+            "total": self._total,
+            "resumed": self._resumed,
+            "done": self._resumed + fresh,
+            "counts": dict(sorted(self._counts.items())),
+            "videos_per_s": round(rate, 4),
+            "eta_s": round(left / rate, 1) if rate else None,
+            "updated_at": utc_now(),
+        }
+        try:
+            if fencing_attempt(self._destination) <= self._attempt:
+                self._destination.write_document(document, PROGRESS_NAME)
+        except MoverRayError as error:  # the rows do not depend on it
+            _logger.warning("progress cannot be written: %s", error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mover_ray.datasets.rows import expected_object
-from mover_ray.errors import InputError, StorageError
+from mover_ray.errors import InputError, LocationError, StorageError
 from mover_ray.stages.base import Row
 from mover_ray.status import Status
 from mover_ray.storage import Storage, storage_for, uri_to_path
@@ -43,13 +43,15 @@ def fetched(row: Row, max_bytes: int) -> Iterator[FetchedVideo]:
         InputError: `not_found`, `access_denied`, `changed`, `archived`,
             `fetch_error` or `too_large`.
     """
-    storage = storage_for(row["uri"])
     try:
+        storage = storage_for(row["uri"])
         opened = _in_place if storage.is_local else partial(_copied, storage)
         with opened(row, max_bytes) as video:
             yield video
     except StorageError as error:
         raise InputError(error.status, str(error)) from error
+    except LocationError as error:
+        raise InputError(Status.NOT_FOUND, str(error)) from error
 
 
 @contextlib.contextmanager
@@ -60,12 +62,20 @@ def _in_place(row: Row, max_bytes: int) -> Iterator[FetchedVideo]:
     except OSError as error:
         raise InputError(_status_of(error), f"cannot be opened: {error.strerror}") from error
     try:
+        yield _inspected(descriptor, row, max_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def _inspected(descriptor: int, row: Row, max_bytes: int) -> FetchedVideo:
+    """Hashes an open file that must not change meanwhile."""
+    try:
         _check_file(descriptor, row, max_bytes)
         sha256 = _hash(descriptor)
         _check_file(descriptor, row, max_bytes)
-        yield FetchedVideo(descriptor, os.fstat(descriptor).st_size, sha256, None)
-    finally:
-        os.close(descriptor)
+        return FetchedVideo(descriptor, os.fstat(descriptor).st_size, sha256, None)
+    except OSError as error:  # a bad sector, a server that is gone
+        raise InputError(_status_of(error), f"cannot be read: {error.strerror}") from error
 
 
 @contextlib.contextmanager

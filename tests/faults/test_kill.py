@@ -34,9 +34,10 @@ def test_a_killed_local_run_is_finished_by_the_same_command(
 
 
 def test_a_killed_scan_is_finished_on_ray_and_the_other_way_round(
-    new_scan: NewScan, model: Path, clean_scores: Rows
+    new_scan: NewScan, model: Path, clean_scores: Rows, tmp_path: Path
 ) -> None:
-    scan = new_scan(model=model)
+    # Ray's reader would take such a folder for a column of every row.
+    scan = new_scan(str(tmp_path / "label=fake" / "out"), model=model)
     kill_after(scan, "local", parts=1, delay_s=0.0)
     kill_after(scan, "ray", parts=2, delay_s=0.1)
     summary = scan.finish("local")

@@ -29,6 +29,24 @@ def test_a_local_run_commits_what_is_under_way_and_says_how_to_go_on(
     check_invariants(scan, clean_rows)
 
 
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
+def test_a_run_on_ray_ends_and_keeps_what_is_committed(
+    new_scan: NewScan, clean_rows: Rows, number: int, code: int
+) -> None:
+    scan = new_scan()
+    with scan.start("ray", own_group=True) as process:
+        scan.wait_for_parts(process, 1)
+        os.killpg(process.pid, number)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    assert "go on with `mover-ray extract" in err
+    scan.finish("local")
+    check_invariants(scan, clean_rows)
+
+
 def test_a_second_ctrl_c_ends_at_once_and_the_run_can_still_go_on(
     new_scan: NewScan, clean_rows: Rows
 ) -> None:

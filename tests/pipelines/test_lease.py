@@ -109,7 +109,7 @@ def test_a_part_under_way_while_a_later_attempt_begins_withdraws(
             monkeypatch.undo()
             with hold(destination, IMPATIENT, Quiet()) as lease:
                 lease.begin(2)
-            destination.write_attempt({"attempt": 2, "accepted": []})
+            destination.write_attempt({"attempt": 2, "run_id": "r", "identity": {}, "accepted": []})
         return etag
 
     with hold(destination, IMPATIENT, Quiet()) as lease:
@@ -164,7 +164,7 @@ def test_a_destination_that_cannot_be_written_is_said_so(tmp_path: Path) -> None
 
 def test_a_silent_remote_holder_loses_the_lease(remote: Destination) -> None:
     silent = ObjectLease(remote, EXPIRING)
-    assert silent.try_acquire()  # and never renews, as a stopped process would not
+    assert silent._try_take()  # and never renews, as a stopped process would not
 
     with hold(remote, EXPIRING, Quiet()) as lease:
         lease.begin(2)

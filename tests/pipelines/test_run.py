@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from mover_ray.errors import ConfigError, HeldError
+from mover_ray.errors import ArtifactError, ConfigError, HeldError, LocationError, StorageError
 from mover_ray.pipelines import proof
 from mover_ray.pipelines.destination import Destination, part_name
 from mover_ray.pipelines.parts import encode
 from mover_ray.pipelines.progress import Quiet
 from mover_ray.pipelines.proof import IncompleteError
 from mover_ray.pipelines.run import RunOptions, run
+from mover_ray.status import Status
 from tests.pipelines.toy import SCHEMA, manifest, options, rows_at, toy_job
 
 
@@ -211,9 +213,13 @@ def test_progress_is_told_and_written(dest: str) -> None:
 def test_half_written_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     results = tmp_path / "out" / "results"
     results.mkdir(parents=True)
-    (results / ".tmp-0123").write_bytes(b"half a file")
+    (results / f".tmp-{'0' * 16}").write_bytes(b"half a file")
+    others = tmp_path / "out" / "mine" / f".tmp-{'0' * 16}"
+    others.parent.mkdir()
+    others.write_bytes(b"not ours")
     run(toy_job(), manifest(2), options(tmp_path / "out"), Quiet())
     assert [path.name for path in results.iterdir()] == ["00001-000000.parquet"]
+    assert others.exists()
 
 
 def test_a_manifest_of_many_videos_is_one_id_set(tmp_path: Path) -> None:
@@ -234,3 +240,68 @@ def test_unknown_statuses_and_engines_are_refused(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_a_run_killed_before_its_proof_needs_no_engine_to_be_finished(dest: str) -> None:
+    run(toy_job(), manifest(5), options(dest), Quiet())
+    destination = Destination(dest, "results")
+    destination.storage.delete(destination.uri("_SUCCESS.json"))
+
+    summary = run(toy_job({0: "raise"}), manifest(5), options(dest, engine="ray"), Quiet())
+
+    assert (summary.engine, summary.resumed, summary.counts) == ("local", 5, {"ok": 5})
+
+
+def test_a_stale_finisher_leaves_the_parts_of_a_later_attempt_alone(
+    dest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Destination.write_document
+
+    def overtaken(self: Destination, document: Mapping[str, object], *names: str) -> None:
+        write(self, document, *names)
+        if names == ("_SUCCESS.json",):  # the later run commits just now
+            put_part(dest, part_name(2, 0), [1])
+
+    monkeypatch.setattr(Destination, "write_document", overtaken)
+    run(toy_job(), manifest(4), options(dest), Quiet())
+    assert part_name(2, 0) in Destination(dest, "results").part_names()
+
+
+@pytest.mark.parametrize("content", [b"no json", b"{}", b"[1]", b"null"])
+@pytest.mark.parametrize("name", ["_SUCCESS.json", "_attempts/00001.json"])
+def test_a_damaged_record_is_named_and_a_fresh_start_gets_over_it(
+    dest: str, name: str, content: bytes
+) -> None:
+    run(toy_job(), manifest(4), options(dest), Quiet())
+    destination = Destination(dest, "results")
+    destination.storage.write(destination.uri(name), content)
+
+    with pytest.raises(LocationError, match="record is damaged") as caught:
+        run(toy_job(), manifest(4), options(dest), Quiet())
+    assert "--fresh" in str(caught.value.hint)
+    again = run(toy_job(), manifest(4), options(dest, fresh=True), Quiet())
+    assert (again.attempt, again.counts) == (2, {"ok": 4})
+
+
+def test_progress_that_cannot_be_written_ends_no_run(
+    dest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Destination.write_document
+
+    def refuses(self: Destination, document: Mapping[str, object], *names: str) -> None:
+        if names == ("_progress.json",):
+            raise StorageError(Status.ACCESS_DENIED, "no")
+        write(self, document, *names)
+
+    monkeypatch.setattr(Destination, "write_document", refuses)
+    assert run(toy_job(), manifest(4), options(dest), Quiet()).counts == {"ok": 4}
+
+
+def test_a_model_that_is_refused_leaves_nothing_at_the_destination(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise ArtifactError("altered")
+
+    job = replace(toy_job(), check=refuse)
+    with pytest.raises(ArtifactError):
+        run(job, manifest(4), options(tmp_path / "out"), Quiet())
+    assert not (tmp_path / "out").exists()
