@@ -141,6 +141,7 @@ def _shaping(bundle: Bundle, config: ScoreConfig) -> Mapping[str, Any]:
         "sampling": to_mapping(bundle.sampling),
         "video": to_mapping(config.video),
         "masks": config.scoring.masks,
+        "threads": config.scoring.threads,
         "sampling_secret": config.sampling_secret,
     }
 
