@@ -33,6 +33,10 @@ class BuiltManifest:
     passed_over: list[tuple[str, str]]
     """Uri and reason of what was found and not taken."""
 
+    def passed_over_by_reason(self) -> dict[str, int]:
+        """Counts what was not taken, the most frequent reason first."""
+        return count_reasons(self.passed_over)
+
 
 @dataclass(frozen=True)
 class ManifestSummary:
@@ -170,7 +174,7 @@ def summarise(table: pa.Table, passed_over: Sequence[tuple[str, str]] = ()) -> M
         by_suffix=dict(suffixes.most_common()),
         by_label=_counts(table["label"]),
         by_dataset=_counts(table["dataset"]),
-        passed_over=dict(Counter(reason for _, reason in passed_over).most_common()),
+        passed_over=count_reasons(passed_over),
     )
 
 
@@ -223,10 +227,15 @@ def _matches(patterns: tuple[re.Pattern[str], ...], name: str) -> bool:
     return any(pattern.match(name) or pattern.match(last) for pattern in patterns)
 
 
+def count_reasons(passed_over: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Counts uris by the reason for which they were passed over, the most frequent first."""
+    return dict(Counter(reason for _, reason in passed_over).most_common())
+
+
 def _why_nothing(passed_over: Sequence[tuple[str, str]]) -> str:
     if not passed_over:
         return "the folder or prefix is empty, or misspelt"
-    reasons = Counter(reason for _, reason in passed_over).most_common()
+    reasons = count_reasons(passed_over).items()
     return "passed over: " + ", ".join(f"{count} × {reason}" for reason, count in reasons)
 
 

@@ -56,12 +56,12 @@ def inspect(
         names = destination.part_names()
         return State(wanted, secrets.token_hex(8), [], names, {}, finished=False)
     _check_identity(destination, last["identity"], identity)
-    accepted = _accepted(destination, last)
+    success = destination.success()
+    accepted = _accepted(destination, last, success)
     counting = {part.name for part in accepted}
     stray = [name for name in destination.part_names() if name not in counting]
     old = destination.read_manifest()
     manifest = wanted if old is None else manifests.merge(old, wanted)
-    success = destination.success()
     return State(
         manifest=manifest,
         run_id=last["run_id"],
@@ -127,13 +127,14 @@ def statuses(destination: Destination, names: Sequence[str]) -> dict[int, str]:
     return found
 
 
-def _accepted(destination: Destination, last: Mapping[str, Any]) -> list[Part]:
+def _accepted(
+    destination: Destination, last: Mapping[str, Any], success: Mapping[str, Any] | None
+) -> list[Part]:
     """Gives the parts that count after attempt `last`, whether it finished or died."""
-    success = destination.success()
     if success is not None and success["attempt"] == last["attempt"]:
         return [Part(**entry) for entry in success["files"]]
-    own = [name for name in destination.part_names() if attempt_of(name) == last["attempt"]]
-    return [Part(**entry) for entry in last["accepted"]] + describe_all(destination, own)
+    own = describe_all(destination, destination.parts_of(last["attempt"]))
+    return [Part(**entry) for entry in last["accepted"]] + own
 
 
 def _check_identity(

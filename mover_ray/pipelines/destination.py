@@ -156,6 +156,10 @@ class Destination:
         names = self._names_in(self.folder)
         return sorted(name for name in names if _PART_NAME.fullmatch(name))
 
+    def parts_of(self, attempt: int) -> list[str]:
+        """Lists the part files that one attempt wrote, by name."""
+        return [name for name in self.part_names() if attempt_of(name) == attempt]
+
     def last_attempt_number(self) -> int:
         """Gives the number of the latest attempt; 0 before the first."""
         matches = map(_ATTEMPT_NAME.fullmatch, self._names_in(ATTEMPTS_FOLDER))
@@ -211,8 +215,7 @@ class Destination:
         if last is None:
             return []
         accepted = [entry["name"] for entry in last["accepted"]]
-        own = [name for name in self.part_names() if attempt_of(name) == last["attempt"]]
-        return sorted(accepted + own)
+        return sorted(accepted + self.parts_of(last["attempt"]))
 
     def set_aside(self, names: Iterable[str]) -> int:
         """Moves part files to `_orphans/`; gives how many."""

@@ -57,7 +57,7 @@ def probe(job: Job, built: BuiltManifest, options: RunOptions) -> DryRun:
     """
     destination = Destination(options.dest, job.folder)
     state = attempts.inspect(destination, built.table, job.identity, fresh=options.fresh)
-    work = attempts.work_list(state, {str(status) for status in options.retry})
+    work = attempts.work_list(state, options.retry)
     chosen = _spread(work, SAMPLE_VIDEOS)
     started = time.perf_counter()
     rows = _prepare(job, chosen)
@@ -69,7 +69,7 @@ def probe(job: Job, built: BuiltManifest, options: RunOptions) -> DryRun:
         videos=state.manifest.num_rows,
         resumed=state.manifest.num_rows - work.num_rows,
         bytes=int(pc.sum(work["size_bytes"]).as_py() or 0),
-        passed_over=dict(Counter(reason for _, reason in built.passed_over)),
+        passed_over=built.passed_over_by_reason(),
         sampled=len(rows),
         statuses=dict(sorted(counts.items())),
         failing_share=failed / len(rows) if rows else 0.0,

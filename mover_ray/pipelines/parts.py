@@ -1,6 +1,5 @@
 """Writing and reading part files."""
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from mover_ray.errors import HeldError, LocationError, PreconditionFailed
 from mover_ray.pipelines.destination import Destination, Part, part_name
 from mover_ray.pipelines.lease import fencing_attempt
+from mover_ray.provenance import sha256_bytes
 
 #: A reader that looks for one video decompresses at most so many rows.
 ROW_GROUP_ROWS = 1000
@@ -106,7 +106,7 @@ def encode(rows: pa.Table) -> bytes:
 def describe(name: str, content: bytes) -> Part:
     """Gives the record of a part from its bytes."""
     rows = pq.ParquetFile(io.BytesIO(content)).metadata.num_rows
-    return Part(name, rows, len(content), hashlib.sha256(content).hexdigest())
+    return Part(name, rows, len(content), sha256_bytes(content))
 
 
 def describe_all(destination: Destination, names: Sequence[str]) -> list[Part]:

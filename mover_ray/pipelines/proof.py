@@ -98,8 +98,7 @@ def finish(
         IncompleteError: A video has no row, or two.
         HeldError: Another run has taken over.
     """
-    names = destination.part_names()
-    own = [name for name in names if attempt_of(name) == attempt]
+    own = destination.parts_of(attempt)
     known = {part.name: part for part in accepted}
     indexes = list(read_indexes(destination, [*known, *own]))
     account = take_account(manifest["video_id"].to_numpy(), indexes)

@@ -85,7 +85,7 @@ def run(job: Job, built: BuiltManifest, options: RunOptions, progress: Progress)
         job.check()
     with hold(destination, options.pipeline.lease, progress) as lease:
         state = attempts.inspect(destination, built.table, job.identity, fresh=options.fresh)
-        work = attempts.work_list(state, {str(status) for status in options.retry})
+        work = attempts.work_list(state, options.retry)
         outcome = _Outcome(job, built, options, state, work, started)
         if state.finished and not work.num_rows:
             destination.set_aside(state.stray)
@@ -135,7 +135,7 @@ class _Outcome:
             "engine": self.engine,
             "resumed": self.resumed,
             "seconds": round(time.monotonic() - self.started, 3),
-            "passed_over": _by_reason(self.built),
+            "passed_over": self.built.passed_over_by_reason(),
             "finished_at": utc_now(),
         }
 
@@ -162,7 +162,7 @@ class _Outcome:
             counts=counts,
             files=files,
             seconds=time.monotonic() - self.started,
-            passed_over=_by_reason(self.built),
+            passed_over=self.built.passed_over_by_reason(),
         )
 
 
@@ -200,7 +200,3 @@ def _shown(progress: TrackedProgress, outcome: _Outcome) -> Iterator[TrackedProg
         yield progress
     finally:
         progress.finish()
-
-
-def _by_reason(built: BuiltManifest) -> dict[str, int]:
-    return dict(Counter(reason for _, reason in built.passed_over).most_common())
