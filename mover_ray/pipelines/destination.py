@@ -217,18 +217,14 @@ class Destination:
         accepted = [entry["name"] for entry in last["accepted"]]
         return sorted(accepted + self.parts_of(last["attempt"]))
 
-    def set_aside(self, names: Iterable[str]) -> int:
-        """Moves part files to `_orphans/`; gives how many."""
-        moved = 0
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Moves part files to `_orphans/`."""
         for name in names:
             try:
                 self.storage.move(self.part_uri(name), self.uri(ORPHANS_FOLDER, name))
             except StorageError as error:
                 if error.status is not Status.NOT_FOUND:  # else its own writer was quicker
                     raise
-            else:
-                moved += 1
-        return moved
 
     def _names_in(self, folder: str) -> list[str]:
         prefix = self.uri(folder) + "/"

@@ -68,8 +68,6 @@ class StageSpec:
 class Job:
     """A run without its source, destination and engine."""
 
-    kind: str
-    """`score` or `extract`."""
     folder: str
     """Where its parts lie under the destination."""
     prepare: StageSpec

@@ -2,22 +2,60 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from mover_ray.config import Settings, for_command
+from mover_ray.config import Settings, for_command, to_mapping
 from mover_ray.datasets import manifest as manifests
 from mover_ray.errors import ConfigError
-from mover_ray.pipelines.job import PipelineConfig
+from mover_ray.faces.policy import FacePolicy
+from mover_ray.pipelines.job import PipelineConfig, StageSpec
 from mover_ray.pipelines.ray_config import RayConfig
 from mover_ray.pipelines.run import RunOptions
+from mover_ray.schemas import FACES
+from mover_ray.stages.faces import FindFaces
 from mover_ray.status import RETRIED_BY_DEFAULT
 from mover_ray.storage import normalise
+from mover_ray.video.budget import VideoBudget
+from mover_ray.video.sampling import SamplingPolicy
 from mover_ray.video.sandbox import sandbox_level
 
 #: Sections that only the other command knows. One settings file serves both: it
 #: holds them as `[extract.faces]` or `[score.scoring]`.
 _FOREIGN = {"score": ("faces", "sampling"), "extract": ("scoring",)}
 _KEEPER = {"faces": "extract", "sampling": "extract", "scoring": "score"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """The settings that every command has which looks at videos."""
+
+    video: VideoBudget = field(default_factory=VideoBudget)
+    """Limits of one video."""
+    sampling_secret: str = ""
+    """Makes it unpredictable to an uploader which frames are looked at."""
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    """How the work is cut and spread."""
+    ray: RayConfig = field(default_factory=RayConfig)
+    """How to reach or start Ray."""
+
+    def find_faces(self, faces: FacePolicy, sampling: SamplingPolicy) -> StageSpec:
+        """Gives the first stage, the same for every command."""
+        build = partial(FindFaces, faces, sampling, self.video, self.sampling_secret)
+        return StageSpec(name="find-faces", build=build, schema=FACES)
+
+    def shaping(self, faces: FacePolicy, sampling: SamplingPolicy) -> Settings:
+        """Gives every setting that can change what the first stage finds, and no other."""
+        return {
+            "faces": to_mapping(faces),
+            "sampling": to_mapping(sampling),
+            "video": to_mapping(self.video),
+            "sampling_secret": self.sampling_secret,
+        }
+
+    def record(self) -> Settings:
+        """Gives every setting for the run's record, the secret left out."""
+        return to_mapping(self) | {"sampling_secret": bool(self.sampling_secret)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +116,9 @@ class SourceOptions:
                 )
         return settings
 
-    def run_options(self, pipeline: PipelineConfig, ray: RayConfig) -> RunOptions:
+    def run_options(self, config: RunConfig) -> RunOptions:
         """Gives what the run needs of these options."""
+        ray = config.ray
         if self.address is not None:
             ray = replace(ray, address=self.address)
         retry = RETRIED_BY_DEFAULT if self.retry is None else self.retry
@@ -88,7 +127,7 @@ class SourceOptions:
             engine=self.engine,
             retry=retry,
             fresh=self.fresh,
-            pipeline=pipeline,
+            pipeline=config.pipeline,
             ray=ray,
         )
 

@@ -1,46 +1,34 @@
 """The main job: videos in, one row of results each out."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mover_ray.config import fingerprint, from_mapping, merge, to_mapping
+from mover_ray.config import fingerprint, from_mapping, merge
 from mover_ray.errors import ArtifactError
 from mover_ray.models import bundle as bundles
 from mover_ray.models.bundle import Bundle
 from mover_ray.pipelines.dry_run import DryRun, probe
-from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
-from mover_ray.pipelines.options import SourceOptions
+from mover_ray.pipelines.job import Job, StageSpec
+from mover_ray.pipelines.options import RunConfig, SourceOptions
 from mover_ray.pipelines.progress import Progress, RunSummary
-from mover_ray.pipelines.ray_config import RayConfig
 from mover_ray.pipelines.run import run
-from mover_ray.schemas import FACES, RESULT
+from mover_ray.schemas import RESULT
 from mover_ray.stages.base import Stage
-from mover_ray.stages.faces import FindFaces
 from mover_ray.stages.scoring_config import ScoringConfig
-from mover_ray.video.budget import VideoBudget
 
 if TYPE_CHECKING:
     from mover_ray.models.base import Detector
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreConfig:
+class ScoreConfig(RunConfig):
     """Every setting of `score`. Sampling and faces are the model's own."""
 
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """How the detector is run."""
-    video: VideoBudget = field(default_factory=VideoBudget)
-    """Limits of one video."""
-    sampling_secret: str = ""
-    """Makes it unpredictable to an uploader which frames are looked at."""
-    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
-    """How the work is cut and spread."""
-    ray: RayConfig = field(default_factory=RayConfig)
-    """How to reach or start Ray."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,15 +54,14 @@ def score(options: ScoreOptions, progress: Progress) -> RunSummary:
     """
     options.check_sandbox()
     job, config = plan(options)
-    run_options = options.run_options(config.pipeline, config.ray)
-    return run(job, options.manifest(), run_options, progress)
+    return run(job, options.manifest(), options.run_options(config), progress)
 
 
 def dry_run(options: ScoreOptions) -> DryRun:
     """Says what `score` would do, from a sample of the videos; writes nothing."""
     options.check_sandbox()
     job, config = plan(options)
-    return probe(job, options.manifest(), options.run_options(config.pipeline, config.ray))
+    return probe(job, options.manifest(), options.run_options(config))
 
 
 def plan(options: ScoreOptions) -> tuple[Job, ScoreConfig]:
@@ -108,15 +95,12 @@ def open_model(name: str | None, *, allow_untrained: bool) -> Bundle:
 
 
 def _job(bundle: Bundle, path: str, config: ScoreConfig) -> Job:
-    shaping = _shaping(bundle, config)
+    shaping = config.shaping(bundle.faces, bundle.sampling)
+    shaping |= {"masks": config.scoring.masks, "threads": config.scoring.threads}
     mark = fingerprint(shaping)
-    prepare = partial(
-        FindFaces, bundle.faces, bundle.sampling, config.video, config.sampling_secret
-    )
     return Job(
-        kind="score",
         folder="results",
-        prepare=StageSpec(name="find-faces", build=prepare, schema=FACES),
+        prepare=config.find_faces(bundle.faces, bundle.sampling),
         finish=StageSpec(
             name="score",
             build=partial(_build_scorer, path, config.scoring),
@@ -125,25 +109,13 @@ def _job(bundle: Bundle, path: str, config: ScoreConfig) -> Job:
         ),
         check=partial(_load, path),
         identity={"command": "score", "model": bundle.model_sha256, "configuration": mark},
-        settings=to_mapping(config) | {"sampling_secret": bool(config.sampling_secret)},
+        settings=config.record(),
         model={
             "model_id": bundle.model_id,
             "model_sha256": bundle.model_sha256,
             "trained": bundle.trained,
         },
     )
-
-
-def _shaping(bundle: Bundle, config: ScoreConfig) -> Mapping[str, Any]:
-    """Gives every setting that can change a row, and none that cannot."""
-    return {
-        "faces": to_mapping(bundle.faces),
-        "sampling": to_mapping(bundle.sampling),
-        "video": to_mapping(config.video),
-        "masks": config.scoring.masks,
-        "threads": config.scoring.threads,
-        "sampling_secret": config.sampling_secret,
-    }
 
 
 def _absolute(name: str) -> str:

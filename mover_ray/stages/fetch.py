@@ -24,7 +24,6 @@ class FetchedVideo:
     """Readable and seekable, at no particular position."""
     size_bytes: int
     sha256: str
-    etag: str | None
 
 
 @contextlib.contextmanager
@@ -73,7 +72,7 @@ def _inspected(descriptor: int, row: Row, max_bytes: int) -> FetchedVideo:
         _check_file(descriptor, row, max_bytes)
         sha256 = _hash(descriptor)
         _check_file(descriptor, row, max_bytes)
-        return FetchedVideo(descriptor, os.fstat(descriptor).st_size, sha256, None)
+        return FetchedVideo(descriptor, os.fstat(descriptor).st_size, sha256)
     except OSError as error:  # a bad sector, a server that is gone
         raise InputError(_status_of(error), f"cannot be read: {error.strerror}") from error
 
@@ -83,7 +82,7 @@ def _copied(storage: Storage, row: Row, max_bytes: int) -> Iterator[FetchedVideo
     with tempfile.TemporaryFile(prefix="mover-ray-") as file:
         got = storage.fetch(row["uri"], file, expect=expected_object(row), limit_bytes=max_bytes)
         file.flush()
-        yield FetchedVideo(file.fileno(), got.size_bytes, got.sha256, got.etag)
+        yield FetchedVideo(file.fileno(), got.size_bytes, got.sha256)
 
 
 def _check_file(descriptor: int, row: Row, max_bytes: int) -> None:

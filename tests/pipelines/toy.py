@@ -57,7 +57,6 @@ class Pass(Prepare):
 def toy_job(statuses: dict[int, str] | None = None, model: str = "one") -> Job:
     """Gives a job over made-up videos."""
     return Job(
-        kind="score",
         folder="results",
         prepare=StageSpec(name="prepare", build=partial(Prepare, statuses or {}), schema=FACES),
         finish=StageSpec(name="finish", build=Pass, schema=SCHEMA),
