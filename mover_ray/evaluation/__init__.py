@@ -1,0 +1,1 @@
+"""Metrics, protocols and calibration; numpy and scikit-learn, no torch."""

@@ -1,0 +1,1 @@
+"""Training loops in plain torch, which know nothing of Ray."""
