@@ -30,6 +30,12 @@ def print_hint(hint: str) -> None:
     typer.echo(hint, err=True)
 
 
+def print_note(note: str) -> None:
+    """Prints something worth knowing that is no error."""
+    typer.secho("note: ", nl=False, err=True, fg="yellow", bold=True)
+    typer.echo(note, err=True)
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> None:
     """Prints a table to stdout; nothing is cut off where stdout is no terminal.
 

@@ -1,13 +1,14 @@
 """`mover-ray manifest`: the list of videos that a run starts from."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from .options import Exclude, Include, Json, Limit, Sample, Source
 
 if TYPE_CHECKING:
+    from mover_ray.datasets.corpus import Corpus
     from mover_ray.datasets.manifest import ManifestSummary
 
 app = typer.Typer(
@@ -55,6 +56,82 @@ def show(
     from mover_ray.storage import normalise
 
     _show(manifest.summarise(manifest.read(normalise(path))), as_json=as_json)
+
+
+@app.command()
+def dataset(
+    name: Annotated[
+        str, typer.Argument(help="A public dataset, such as faceforensics.", metavar="NAME")
+    ],
+    root: Annotated[str, typer.Argument(help="Its folder or s3:// prefix.", metavar="ROOT")],
+    out: Annotated[
+        str, typer.Option(help="Parquet file or s3:// object to write.", metavar="FILE")
+    ],
+    compression: Annotated[
+        Literal["raw", "c23", "c40"] | None,
+        typer.Option(help="Which one of FaceForensics++, if several are there."),
+    ] = None,
+    reals: Annotated[
+        str | None,
+        typer.Option(
+            help="FaceForensics++ folder with the real videos of deeperforensics.", metavar="ROOT"
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List a public dataset as it lies on disk or in S3.
+
+    Labels, splits and pairs come from its own metadata. Says what is missing.
+    NAME is celebdf-v1, celebdf-v2, celebdf-pp, deeperforensics, dfd, dfdc, dfdcp
+    or faceforensics.
+    """
+    from mover_ray.datasets import manifest
+    from mover_ray.datasets.catalog import read_dataset
+    from mover_ray.storage import normalise
+
+    corpus = read_dataset(name, root, compression=compression, reals=reals)
+    table = corpus.table()
+    manifest.check_unique(table)
+    manifest.write(normalise(out), table)
+    _show_corpus(corpus, as_json=as_json)
+
+
+_NAMES_SHOWN = 5
+
+
+def _show_corpus(corpus: "Corpus", *, as_json: bool) -> None:
+    from .console import print_json, print_note, print_table
+
+    counts = corpus.counts()
+    if as_json:
+        print_json(
+            {
+                "dataset": corpus.dataset,
+                "videos": len(corpus.videos),
+                "counts": [count.as_json() for count in counts],
+                "missing": corpus.missing,
+                "unlisted": corpus.unlisted,
+                "remarks": corpus.remarks,
+            }
+        )
+        return
+    rows = [
+        [
+            count.expected.split or "all",
+            count.expected.label,
+            count.expected.method or "",
+            f"{count.expected.count:,}" if count.promised else "?",
+            f"{count.found:,}",
+        ]
+        for count in counts
+    ]
+    print_table(["split", "label", "method", "expected", "found"], rows, numbers=2)
+    for what, names in (("missing", corpus.missing), ("not in the lists", corpus.unlisted)):
+        if names:
+            some = ", ".join(names[:_NAMES_SHOWN])
+            print_note(f"{len(names):,} {what}: {some}{', …' if len(names) > _NAMES_SHOWN else ''}")
+    for remark in corpus.remarks:
+        print_note(remark)
 
 
 def _show(summary: "ManifestSummary", *, as_json: bool) -> None:

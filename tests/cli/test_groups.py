@@ -42,6 +42,40 @@ def test_limit_and_sample_reach_the_manifest(mover_ray, archive, tmp_path):
     assert (wrong.code, "`200%`" in wrong.error) == (2, True)
 
 
+def test_manifest_dataset_compares_with_what_is_expected(mover_ray, tmp_path):
+    part = tmp_path / "corpus" / "dfdc_train_part_0"
+    part.mkdir(parents=True)
+    for name in ("aa.mp4", "bb.mp4", "stray.mp4"):
+        (part / name).write_bytes(name.encode())
+    real = {"label": "REAL", "split": "train"}
+    listed = {"aa.mp4": real, "bb.mp4": {**real, "label": "FAKE", "original": "aa.mp4"}}
+    (part / "metadata.json").write_text(json.dumps({**listed, "gone.mp4": real}))
+    arguments = [
+        "manifest",
+        "dataset",
+        "dfdc",
+        tmp_path / "corpus",
+        "--out",
+        tmp_path / "m.parquet",
+    ]
+    shown = mover_ray(*arguments)
+    rows = [line.split() for line in shown.out.splitlines()]
+    assert ["train", "fake", "100,000", "1"] in rows
+    assert "1 missing: dfdc_train_part_0/gone.mp4" in shown.error
+    assert "1 not in the lists: dfdc_train_part_0/stray.mp4" in shown.error
+    document = json.loads(mover_ray(*arguments, "--json").out)
+    assert document["videos"] == 2 == pq.read_metadata(tmp_path / "m.parquet").num_rows
+    assert {"split": "train", "label": "real", "method": None, "expected": 19154, "found": 1} in (
+        document["counts"]
+    )
+
+
+def test_manifest_dataset_refuses_an_unknown_name(mover_ray, tmp_path):
+    wrong = mover_ray("manifest", "dataset", "celebdf", tmp_path, "--out", tmp_path / "m.parquet")
+    assert wrong.code == 2
+    assert "hint: did you mean" in wrong.error
+
+
 def test_models_init_show_verify(mover_ray, tmp_path):
     made = mover_ray("models", "init", "mover", "--out", "b", "--set", "branches=['finetuning']")
     assert made.code == 0
