@@ -61,8 +61,8 @@ def test_manifest_dataset_compares_with_what_is_expected(mover_ray, tmp_path):
     shown = mover_ray(*arguments)
     rows = [line.split() for line in shown.out.splitlines()]
     assert ["train", "fake", "100,000", "1"] in rows
-    assert "1 missing: dfdc_train_part_0/gone.mp4" in shown.error
-    assert "1 not in the lists: dfdc_train_part_0/stray.mp4" in shown.error
+    assert "1 missing: dfdc_train_part_0/gone.mp4" in shown.err
+    assert "1 not in the lists: dfdc_train_part_0/stray.mp4" in shown.err
     document = json.loads(mover_ray(*arguments, "--json").out)
     assert document["videos"] == 2 == pq.read_metadata(tmp_path / "m.parquet").num_rows
     assert {"split": "train", "label": "real", "method": None, "expected": 19154, "found": 1} in (
@@ -73,7 +73,7 @@ def test_manifest_dataset_compares_with_what_is_expected(mover_ray, tmp_path):
 def test_manifest_dataset_refuses_an_unknown_name(mover_ray, tmp_path):
     wrong = mover_ray("manifest", "dataset", "celebdf", tmp_path, "--out", tmp_path / "m.parquet")
     assert wrong.code == 2
-    assert "hint: did you mean" in wrong.error
+    assert "did you mean `celebdf-v2`?" in wrong.hint
 
 
 def test_models_init_show_verify(mover_ray, tmp_path):
