@@ -3,6 +3,7 @@
     MoverRayError
     ├── InputError        data: becomes one row's status and error, never ends a run
     ├── ConfigError       exit 2: usage or configuration
+    │   └── DivergedError the settings made a training's loss infinite; checkpoints are kept
     ├── ArtifactError     exit 3: a model or weights file missing, altered or refused
     ├── LocationError     exit 5: source or destination not found or not permitted
     ├── HeldError         exit 6: the destination is held or belongs to something else
@@ -52,6 +53,10 @@ class ConfigError(MoverRayError):
     """A setting is unknown, has a wrong type or lies outside its range."""
 
     exit_code = 2
+
+
+class DivergedError(ConfigError):
+    """A loss or its gradient is not finite; the weights before that step are kept."""
 
 
 class ArtifactError(MoverRayError):
