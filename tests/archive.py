@@ -36,7 +36,7 @@ def make_model(folder: Path, seed: int = 0) -> bundles.Bundle:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = build_detector("mover", {"mae": {"image_px": SIZE_PX}})
+        detector = build_detector("mover", {"mae": {"image_px": SIZE_PX}, "parts_at_once": 7})
     card = ModelCard(
         model_id=f"small-{seed}",
         trained=False,

@@ -2,12 +2,14 @@
 
 Shapes:
     S: segments   T: frames of a segment   N: single faces
-    C: colours (RGB)   H, W: pixels of the crop   h, w: pixels of a mask
+    C: colours (RGB)   H, W: pixels of the crop   h, w: pixels of a map, never more
     K: landmarks (68)   X: x and y
 """
 
 import abc
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -54,6 +56,56 @@ class DetectorOutput:
     """The same for each frame alone."""
     head_scores: dict[str, Tensor]
     """Probability of manipulation [S] by the name of the branch."""
+    masks_SThw: Tensor | None = None
+    """What `localize` gives of each frame, where scoring makes it anyway."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceBatch:
+    """Faces to learn from, as segments [S, T, ...] or one by one [N, ...]."""
+
+    faces: Tensor
+    """RGB [..., C, H, W]: uint8, or floating point in the same range 0 to 255."""
+    landmarks: Tensor
+    """float32 [..., K, X], pixels of the crop."""
+    labels: Tensor
+    """[S] or [N], any type: 1 = manipulated, 0 = real."""
+    masks: Tensor | None = None
+    """Where each face is manipulated [..., H, W], floating point in [0, 1]. Faces that
+    `has_mask` leaves out may hold anything finite."""
+    has_mask: Tensor | None = None
+    """bool [S, T] or [N]: the mask is the truth. None: every mask is. Of no weight for
+    real faces, whose truth is a mask of zeros."""
+    target: Tensor | None = None
+    """What the autoencoder restored, normalized and shrunk [..., C, h, w]; it is computed
+    where None."""
+    hidden: Tensor | None = None
+    """bool, [...] and all patches: which the autoencoder must restore; pretraining alone."""
+
+    def segments(self) -> "FaceBatch":
+        """Gives the batch as segments; a single face becomes a segment of one frame."""
+        if self.faces.ndim == 5:
+            return self
+        return self._map(lambda values: values.unsqueeze(1), self.labels)
+
+    def singles(self) -> "FaceBatch":
+        """Gives the batch face by face; each has the label of its segment."""
+        if self.faces.ndim == 4:
+            return self
+        labels_N = self.labels.repeat_interleave(self.faces.shape[1])
+        return self._map(lambda values: values.flatten(0, 1), labels_N)
+
+    def to(self, device: torch.device | str) -> "FaceBatch":
+        """Gives the batch on `device`; pinned memory is copied while work goes on."""
+        move = functools.partial(Tensor.to, device=device, non_blocking=True)
+        return self._map(move, move(self.labels))
+
+    def _map(self, change: Callable[[Tensor], Tensor], labels: Tensor) -> "FaceBatch":
+        """Changes every tensor that has one entry a face."""
+        names = {field.name for field in fields(self)} - {"labels"}
+        given = {name: getattr(self, name) for name in names}
+        changed = {name: change(value) for name, value in given.items() if value is not None}
+        return FaceBatch(labels=labels, **changed)
 
 
 class Detector(nn.Module, abc.ABC):
@@ -79,6 +131,14 @@ class Detector(nn.Module, abc.ABC):
         Args:
             faces_STCHW: uint8 RGB crops of side `spec.size_px`, T = `spec.segment_frames`.
             landmarks_STKX: float32, pixels of the crop.
+        """
+
+    @abc.abstractmethod
+    def losses(self, batch: FaceBatch) -> dict[str, Tensor]:
+        """Gives the terms of the loss by name, each with its weight: their sum is the loss.
+
+        Args:
+            batch: Segments of any length, or single faces.
         """
 
     @abc.abstractmethod

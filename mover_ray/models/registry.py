@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: Name of a detector -> `module:function` that builds it from its settings.
 #: Strings, so that listing the detectors does not import torch.
 DETECTORS: dict[str, str] = {
+    "delocate": "mover_ray.models.delocate:build",
     "mover": "mover_ray.models.mover:build",
 }
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mover_ray.errors import InputError
 from mover_ray.models.base import Detector
@@ -32,6 +33,7 @@ class _Batch:
     segments: Floats
     frames: Floats
     heads: dict[str, Floats]
+    masks: NDArray[np.float16] | None
 
 
 class Scorer:
@@ -48,7 +50,8 @@ class Scorer:
         torch.set_num_threads(config.threads)
         cuda = config.device != "cpu" and torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
-        self._detector = detector.to(self._device).eval()
+        # Convolutions take three quarters of the time in this layout on a CPU.
+        self._detector = detector.to(self._device).to(memory_format=torch.channels_last).eval()
         self._bundle = bundle
         self._config = config
 
@@ -122,6 +125,8 @@ class Scorer:
             name: np.concatenate([batch.heads[name] for batch in batches])
             for name in batches[0].heads
         }
+        masks = [batch.masks for batch in batches if batch.masks is not None]
+        masks_SThw = np.concatenate(masks) if masks else None
         ends = np.cumsum([0, *(len(track.indices_ST) for track in tracks)])
         return [
             TrackScore(
@@ -129,6 +134,7 @@ class Scorer:
                 segments_S=segments[start:end],
                 frames_ST=frames[start:end],
                 heads={name: float(values[start:end].mean()) for name, values in heads.items()},
+                masks_SThw=None if masks_SThw is None else masks_SThw[start:end],
             )
             for track, (start, end) in zip(tracks, pairwise(ends), strict=True)
         ]
@@ -138,10 +144,12 @@ class Scorer:
         count = len(faces)
         order = torch.tensor([*range(count), *[0] * (self._config.batch_segments - count)])
         output = self._detector(faces[order].to(self._device), landmarks[order].to(self._device))
+        masks = output.masks_SThw if self._config.masks != "none" else None
         return _Batch(
             segments=_to_numpy(output.logits_S[:count]),
             frames=_to_numpy(output.frame_logits_ST[:count]),
             heads={name: _to_numpy(values[:count]) for name, values in output.head_scores.items()},
+            masks=None if masks is None else masks[:count].half().cpu().numpy(),
         )
 
     def _calibrated(self, value: float, num_tracks: int) -> float:
@@ -165,21 +173,28 @@ class Scorer:
                 "score": self._calibrated(float(value), num_tracks),
             }
 
-    @torch.inference_mode()
     def _masks(self, score: TrackScore, row: Row) -> Iterator[Row]:
         kind = self._detector.mask_kind
         if kind is None:
             return
-        track = score.track
+        size_px = self._bundle.faces.size_px
         for index in frames_to_mask(score.frame_logits(), self._config.masks):
-            one = slice(index, index + 1)  # alone: a map must not depend on its neighbours
-            values = self._detector.localize(
-                track.faces_NCHW[one].to(self._device), track.landmarks_NKX[one].to(self._device)
-            )
-            crop = track.crops[index]
-            yield mask_row(
-                crop, kind, values[0].cpu().numpy(), self._bundle.faces.size_px, _extent(crop, row)
-            )
+            crop = score.track.crops[index]
+            yield mask_row(crop, kind, self._map(score, index), size_px, _extent(crop, row))
+
+    @torch.inference_mode()
+    def _map(self, score: TrackScore, index: int) -> NDArray[np.float32]:
+        """Gives the map [h, w] of one frame of a track."""
+        track = score.track
+        if score.masks_SThw is not None:
+            segment, position = np.argwhere(track.indices_ST == index)[0]
+            return np.asarray(score.masks_SThw[segment, position], np.float32)
+        one = slice(index, index + 1)  # alone: a map must not depend on its neighbours
+        maps_1hw = self._detector.localize(
+            track.faces_NCHW[one].to(self._device), track.landmarks_NKX[one].to(self._device)
+        )
+        values_hw: NDArray[np.float32] = maps_1hw[0].cpu().numpy()
+        return values_hw
 
 
 def _track_id(score: TrackScore) -> int:

@@ -43,6 +43,8 @@ class TrackScore:
     """Logits."""
     heads: dict[str, float]
     """Mean probability by branch."""
+    masks_SThw: NDArray[np.float16] | None = None
+    """Masks in [0, 1], from detectors that make them while they score."""
 
     @property
     def logit(self) -> float:

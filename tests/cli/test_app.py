@@ -227,7 +227,7 @@ def test_signals_outside_a_run(mover_ray, monkeypatch, number, code):
 
 def test_json_is_one_document_alone_on_stdout(mover_ray):
     ended = mover_ray("models", "list", "--json")
-    assert json.loads(ended.out) == ["mover"]
+    assert json.loads(ended.out) == ["delocate", "mover"]
     assert not ended.err
 
 

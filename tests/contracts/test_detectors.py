@@ -14,12 +14,13 @@ from torch import Tensor
 
 from mover_ray.config import from_mapping, to_mapping
 from mover_ray.models import bundle as bundles
-from mover_ray.models.base import Detector
+from mover_ray.models.base import Detector, FaceBatch
 from mover_ray.models.registry import DETECTORS, build_detector
 from tests.models.samples import faces, landmarks
 
 #: The cheapest settings under which a detector still has all its parts.
 SMALL: dict[str, dict[str, Any]] = {
+    "delocate": {"mae": {"image_px": 64}, "segment_frames": 3},
     "mover": {"mae": {"image_px": 64}, "segment_frames": 3},
 }
 
@@ -37,7 +38,17 @@ def one_thread() -> Iterator[None]:
 
 def build(name: str) -> Detector:
     torch.manual_seed(0)
-    return build_detector(name, SMALL[name]).eval()
+    detector = build_detector(name, SMALL[name]).eval()
+    return detector.to(memory_format=torch.channels_last)  # as the scorer runs it
+
+
+def learnable(batch: Batch) -> FaceBatch:
+    """Gives the batch with labels in turn, and the same mask for every face."""
+    pictures, points = batch
+    masks = torch.zeros(*pictures.shape[:2], *pictures.shape[3:])
+    masks[..., 8:24, 8:24] = 1.0
+    labels = torch.arange(len(pictures)) % 2
+    return FaceBatch(faces=pictures, landmarks=points, labels=labels, masks=masks)
 
 
 @pytest.fixture(scope="module", params=DETECTORS)
@@ -134,10 +145,42 @@ def test_masks(detector: Detector, batch: Batch) -> None:
     assert torch.equal(masks, detector.localize(batch[0][0], batch[1][0]))
 
 
+@torch.inference_mode()
+def test_masks_of_scoring_are_those_of_localizing(detector: Detector, batch: Batch) -> None:
+    masks_SThw = detector(*batch).masks_SThw
+    if masks_SThw is None:
+        pytest.skip("this detector makes no masks while it scores")
+
+    for segment, order in enumerate(([0, 1, 2, 3], [3, 0, 0, 1])):
+        alone = detector.localize(batch[0][order[segment]], batch[1][order[segment]])
+        torch.testing.assert_close(masks_SThw[order[segment]], alone, rtol=0, atol=1e-5)
+        again = detector(batch[0][order], batch[1][order]).masks_SThw
+        assert again is not None
+        assert torch.equal(again, masks_SThw[order])
+
+
+def test_losses_are_finite_terms_with_a_gradient(detector: Detector, batch: Batch) -> None:
+    losses = detector.losses(learnable(batch))
+
+    for name, loss in losses.items():
+        assert loss.shape == (), name
+        assert torch.isfinite(loss), name
+        assert loss.requires_grad, name
+
+
+def test_single_faces_and_longer_segments_are_learned_from(
+    detector: Detector, batch: Batch
+) -> None:
+    wanted = set(detector.losses(learnable(batch)))
+
+    for fewer in (learnable(batch).singles(), learnable((batch[0][:, :1], batch[1][:, :1]))):
+        assert set(detector.losses(fewer)) == wanted
+
+
 def test_training_reaches_every_trainable_weight(detector: Detector, batch: Batch) -> None:
     module = build(_name(detector)).train()
 
-    loss: Tensor = module(*batch).logits_S.square().sum()
+    loss = torch.stack(list(module.losses(learnable(batch)).values())).sum()
     loss.backward()
     trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     still = [name for name, p in trainable if p.grad is None or not p.grad.abs().sum() > 0]
@@ -159,7 +202,7 @@ def test_bundle_gives_the_same_scores(
     name = _name(detector)
     bundle = bundles.init(tmp_path / "bundle", name, SMALL[name], seed=0, storage=storage)
 
-    loaded = bundle.detector()
+    loaded = bundle.detector().to(memory_format=torch.channels_last)
     assert not loaded.training
     assert loaded.config == detector.config
     with torch.inference_mode():

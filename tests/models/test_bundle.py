@@ -71,7 +71,10 @@ class TestInit:
         assert bundles.verify(str(pristine.path)) == pristine
 
     def test_carries_every_setting_of_the_detector(self, pristine: Bundle) -> None:
-        assert pristine.detector_config["mae"] == {"size": "tiny", "image_px": 32, "patch_px": 16}
+        assert pristine.detector_config["mae"] == {
+            "size": "tiny", "image_px": 32, "patch_px": 16,
+            "positions": "sincos", "layer_scale": False,
+        }  # fmt: skip
         assert pristine.detector_config["mask_ratio"] == 0.5
 
     def test_a_seed_gives_the_same_model(self, pristine: Bundle, tmp_path: Path) -> None:

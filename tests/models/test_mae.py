@@ -1,13 +1,17 @@
 """Shapes: B images, N patches, C colours, H, W pixels; mask_BN: True = hidden."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from mover_ray.errors import ConfigError
+from mover_ray.models.base import FaceBatch
 from mover_ray.models.layers.pixels import normalize, patchify
 from mover_ray.models.mae import DECODERS, ENCODERS, MAEConfig, MaskedAutoencoder
-from tests.models.samples import faces
+from mover_ray.models.part_masking import complementary_folds
+from tests.models.samples import faces, landmarks
 
 CONFIG = MAEConfig(image_px=64, patch_px=16)
 NUM_PATCHES = 16
@@ -48,6 +52,40 @@ def test_hidden_pixels_leak_nowhere(
     assert torch.equal(before, after)
 
 
+@pytest.mark.parametrize("num_kept", [None, 14])
+def test_hidden_pixels_never_reach_the_encoder(
+    mae: MaskedAutoencoder, images: Tensor, num_kept: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    mask = mask_of([0, 5, 6], [2, 3])
+    encode = mae.encoder.encode
+
+    def watch(tokens_BKD: Tensor, visible_BK: Tensor) -> Tensor:
+        latent_BLD = encode(tokens_BKD, visible_BK)
+        seen.append(latent_BLD[:, 1:][visible_BK])
+        return latent_BLD
+
+    monkeypatch.setattr(mae.encoder, "encode", watch)
+    for pictures in (images, repaint(images, mask)):
+        mae.predict(pictures, mask, num_kept)
+    assert len(seen[0]) == int((~mask).sum())
+    assert torch.equal(seen[0], seen[1])
+
+
+@pytest.mark.parametrize("num_kept", [None, 14])
+def test_hidden_pixels_have_no_gradient(
+    mae: MaskedAutoencoder, images: Tensor, num_kept: int | None
+) -> None:
+    mask = mask_of([0, 5, 6], [2, 3])
+    pictures = images.clone().requires_grad_()
+
+    mae.predict(pictures, mask, num_kept).square().sum().backward()
+    assert pictures.grad is not None
+    by_patch_BN = patchify(pictures.grad, 16).abs().sum(dim=2)
+    assert (by_patch_BN[mask] == 0).all()
+    assert (by_patch_BN[~mask] > 0).all()
+
+
 def test_visible_pixels_do_matter(mae: MaskedAutoencoder, images: Tensor) -> None:
     mask, other = mask_of([0, 5], [2, 3]), mask_of([9], [9])
 
@@ -84,6 +122,32 @@ def test_loss_is_the_error_of_hidden_patches(mae: MaskedAutoencoder, images: Ten
     torch.testing.assert_close(mae(images, mask), error.square().mean())
 
 
+def test_losses_are_those_of_the_hidden_patches_of_a_batch(mae: MaskedAutoencoder) -> None:
+    pictures, mask = faces(64, 2), mask_of([0, 5, 6], [2])
+    batch = FaceBatch(
+        faces=pictures, landmarks=landmarks(64, 2), labels=torch.zeros(2), hidden=mask
+    )
+
+    torch.testing.assert_close(
+        mae.losses(batch), {"mse": mae(normalize(pictures), mask)}, rtol=1e-5, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="hidden"):
+        mae.losses(dataclasses.replace(batch, hidden=None))
+
+
+def test_nothing_hidden_is_nothing_to_learn(mae: MaskedAutoencoder, images: Tensor) -> None:
+    assert mae(images, mask_of([], [])).item() == 0.0
+
+
+def test_a_pass_in_two_halves_is_the_whole(mae: MaskedAutoencoder, images: Tensor) -> None:
+    encoder = mae.encoder
+
+    for blocks in (0, 5, 12):
+        halves = encoder.finish(encoder.start(images, blocks), blocks)
+        assert torch.equal(halves, encoder(images))
+    assert torch.equal(mae.decode(encoder(images)), mae.reconstruct(images))
+
+
 def test_every_weight_is_trained() -> None:
     torch.manual_seed(0)
     mae = MaskedAutoencoder(CONFIG)
@@ -113,6 +177,19 @@ def test_a_few_steps_lower_the_loss() -> None:
 
 
 class TestStitched:
+    @pytest.mark.parametrize("parts_at_once", [1, 2])
+    def test_a_hidden_half_does_not_see_itself(
+        self, mae: MaskedAutoencoder, images: Tensor, parts_at_once: int
+    ) -> None:
+        parts = torch.stack([mask_of([1, 2], [1, 2]), mask_of([9, 10], [9, 10])], dim=1)
+        first_BN = complementary_folds(parts, 0.5, parts_at_once)[:, 0, 0]
+
+        before, after = (
+            patchify(mae.stitched(one, parts, 0.5, parts_at_once), 16)[first_BN]
+            for one in (images, repaint(images, first_BN))
+        )
+        assert torch.equal(before, after)
+
     def test_a_patch_is_restored_without_having_been_seen(
         self, mae: MaskedAutoencoder, images: Tensor
     ) -> None:
@@ -169,6 +246,7 @@ def test_patches_of_14_px_make_a_grid_of_16() -> None:
     ("settings", "named"),
     [
         ({"size": "huge"}, "unknown size: `huge`"),
+        ({"positions": "none"}, "unknown positions: `none`"),
         ({"image_px": 8}, "image_px is out of range: `8`"),
         ({"image_px": 225}, "image_px is no multiple of patch_px: `225` and `16`"),
     ],

@@ -1,5 +1,6 @@
 """From crops to a row: aggregation, masks, and independence of neighbours."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from mover_ray.models.base import Detector, DetectorOutput, InputSpec
+from mover_ray.models.base import Detector, DetectorOutput, FaceBatch, InputSpec
 from mover_ray.models.bundle import Bundle
 from mover_ray.schemas import FACES, RESULT
 from mover_ray.stages.base import Row, manifest_columns
@@ -70,6 +71,9 @@ class Told(Detector):
             frame_logits_ST=frames,
             head_scores={"red": segments.sigmoid(), "blue": torch.zeros(len(segments))},
         )
+
+    def losses(self, batch: FaceBatch) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
 
     def localize(self, faces: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
         return torch.full((len(faces), 8, 8), 0.5)
@@ -133,6 +137,28 @@ def test_a_mask_is_a_gray_png_over_its_box(bundle: Bundle) -> None:
     assert image[image.shape[0] // 2, image.shape[1] // 2] == 128
 
 
+def test_masks_that_scoring_makes_are_those_of_their_frames(bundle: Bundle) -> None:
+    class Shown(Told):
+        def forward(self, faces: torch.Tensor, landmarks: torch.Tensor) -> DetectorOutput:
+            output = super().forward(faces, landmarks)
+            shown = output.frame_logits_ST.sigmoid()[..., None, None].expand(-1, -1, 8, 8)
+            return dataclasses.replace(output, masks_SThw=shown)
+
+        def localize(self, faces: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("the masks are there already")
+
+    crops = [said(track, f, track + f / 4) for track in (0, 1) for f in range(5)]
+    row = Scorer(bundle, Shown(), ScoringConfig(masks="all"))(video_row(crops))
+    for mask in row["masks"]:
+        image = cv2.imdecode(np.frombuffer(mask["png"], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert image is not None
+        expected = 255 * sigmoid(mask["track_id"] + mask["frame_index"] / 4)
+        assert image[image.shape[0] // 2, image.shape[1] // 2] == pytest.approx(expected, abs=1)
+    assert len(row["masks"]) == 10
+    without = Scorer(bundle, Shown(), ScoringConfig(masks="none"))(video_row(crops))
+    assert without["masks"] == []
+
+
 def test_a_video_without_an_eligible_face_has_no_score(bundle: Bundle) -> None:
     crops = [crop_row(0, f, eligible=False) for f in range(3)]
     row = Scorer(bundle, bundle.detector(), ScoringConfig())(video_row(crops, status="no_face"))
@@ -176,7 +202,7 @@ def test_a_score_does_not_depend_on_what_was_scored_before(bundle: Bundle) -> No
 
 
 def test_a_track_scores_the_same_whatever_other_tracks_there_are(bundle: Bundle) -> None:
-    scorer = Scorer(bundle, bundle.detector(), ScoringConfig())
+    scorer = Scorer(bundle, bundle.detector(), ScoringConfig(masks="none"))
     alone = scorer(video_row([crop_row(3, f) for f in range(6)]))
     crowd = [crop_row(track, f) for track in range(5) for f in range(6)]
     together = scorer(video_row(crowd))
@@ -186,7 +212,7 @@ def test_a_track_scores_the_same_whatever_other_tracks_there_are(bundle: Bundle)
 def test_rows_pass_through_arrow_between_the_stages(bundle: Bundle) -> None:
     row = video_row([crop_row(0, f) for f in range(5)])
     crossed = pa.Table.from_pylist([row], schema=FACES).to_pylist()[0]
-    scorer = Scorer(bundle, bundle.detector(), ScoringConfig())
+    scorer = Scorer(bundle, bundle.detector(), ScoringConfig(masks="none"))
     assert scorer(crossed)["logit"] == scorer(row)["logit"]
 
 

@@ -2,16 +2,18 @@
 
 Shapes:
     B: faces   C: colours   H, W: pixels of the face   h, w: a quarter of them
+    F: channels   P: facial parts   N: patches   G: patches of a side
 """
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mover_ray.models.layers.resnet import NORMS, ResNetTrunk
 
 #: Channels between the three convolutions.
-_WIDTHS = (128, 64)
+_WIDE, _NARROW = 128, 64
 
 
 class FaceMapper(nn.Module):
@@ -19,7 +21,7 @@ class FaceMapper(nn.Module):
 
     Source: DeepfakeMAE (arXiv 2303.01740), section 3.2.2.
     Differs: where the paper is silent: the outputs are resized to the grid of the
-    first stage; the convolutions are 3x3 with 128 and 64 channels between them.
+    first stage; the convolutions are 1x1, 3x3 and 3x3 with 128 and 64 channels between.
 
     Args:
         variant: A key of `resnet.VARIANTS`.
@@ -29,19 +31,44 @@ class FaceMapper(nn.Module):
     def __init__(self, variant: str, norm: str) -> None:
         super().__init__()
         self.trunk = ResNetTrunk(variant, norm)
-        wide, narrow = _WIDTHS
-        self.convolutions = nn.Sequential(
-            *_convolution(self.trunk.channels, wide, norm),
-            *_convolution(wide, narrow, norm),
-            nn.Conv2d(narrow, 3, kernel_size=3, padding=1),
-        )
+        self.join = JoinMaps(self.trunk.channels, norm)
 
     def forward(self, faces_BCHW: Tensor) -> Tensor:
         """Gives mapped faces [B, C, h, w] from normalized faces."""
-        first, *others = self.trunk(faces_BCHW)
-        size = first.shape[2:]
-        resized = [F.interpolate(maps, size, mode="bilinear") for maps in others]
-        mapped_BChw: Tensor = self.convolutions(torch.cat([first, *resized], dim=1))
+        mapped_BChw: Tensor = self.join(self.trunk(faces_BCHW))
+        return mapped_BChw
+
+
+class JoinMaps(nn.Module):
+    """The second half of `FaceMapper`, for whoever needs the trunk's maps too.
+
+    The first of the three convolutions is 1x1, so that it can run before the maps are
+    resized: the sum of what it makes of each is what it would make of all concatenated,
+    at a twentieth of the work of a 3x3 one.
+
+    Args:
+        channels: Of each map.
+        norm: A key of `resnet.NORMS`.
+    """
+
+    def __init__(self, channels: Sequence[int], norm: str) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(
+            nn.Conv2d(inputs, _WIDE, kernel_size=1, bias=False) for inputs in channels
+        )
+        self.rest = nn.Sequential(
+            NORMS[norm](_WIDE),
+            nn.ReLU(),
+            *convolution(_WIDE, _NARROW, norm),
+            nn.Conv2d(_NARROW, 3, kernel_size=3, padding=1),
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Gives mapped faces [B, C, h, w] from maps [B, F, ...], the first of which is h x w."""
+        finest, *coarser = [one(map_) for one, map_ in zip(self.first, maps, strict=True)]
+        for one in coarser:
+            finest = finest + F.interpolate(one, finest.shape[2:], mode="bilinear")
+        mapped_BChw: Tensor = self.rest(finest)
         return mapped_BChw
 
 
@@ -50,6 +77,20 @@ def shrink(images_BCHW: Tensor) -> Tensor:
     return F.avg_pool2d(images_BCHW, kernel_size=4)
 
 
-def _convolution(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
+def spread_parts(part_masks_BPN: Tensor, side_px: int) -> Tensor:
+    """Gives masks of pixels [B, P, h, w] from masks of patches."""
+    grid = round(part_masks_BPN.shape[-1] ** 0.5)
+    grids_BPGG = part_masks_BPN.reshape(*part_masks_BPN.shape[:2], grid, grid).float()
+    return F.interpolate(grids_BPGG, (side_px, side_px)).bool()
+
+
+def mean_in_parts(values_Bhw: Tensor, parts_BPhw: Tensor) -> Tensor:
+    """Gives the mean of each part [B, P]; 0 for a part that lies outside the crop."""
+    total_BP = (values_Bhw[:, None] * parts_BPhw).sum(dim=(2, 3))
+    return total_BP / parts_BPhw.sum(dim=(2, 3)).clamp(min=1)
+
+
+def convolution(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
+    """Gives a 3x3 convolution, its norm and its ReLU."""
     convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
     return [convolution, NORMS[norm](outputs), nn.ReLU()]

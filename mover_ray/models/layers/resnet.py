@@ -70,7 +70,7 @@ class ResNetTrunk(nn.Module):
         self.layer2 = _stage(64, 128, 2, second, make_norm)
         self.layer3 = _stage(128, 256, 2, third, make_norm)
         self.by_stage = variant == "stages3"
-        self.channels = 64 + 128 + 256 if self.by_stage else 64 + 64 + 128
+        self.channels = (64, 128, 256) if self.by_stage else (64, 64, 128)
         _initialize(self)
 
     def forward(self, images_BCHW: Tensor) -> list[Tensor]:

@@ -8,6 +8,7 @@ Shapes:
     B: images   N: patches   L: tokens   D: width   A: heads   G: patches of a side
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,15 @@ from torch.nn import functional as F
 
 #: As in ViT and MAE; torch's own default is 1e-5.
 NORM_EPS = 1e-6
+
+#: Applies a layer of a block, given its name, itself and its input; see `deltas`.
+Change = Callable[[str, nn.Module, Tensor], Tensor]
+
+
+def unchanged(_name: str, layer: nn.Module, tokens_BLD: Tensor) -> Tensor:
+    """Applies a layer as it is."""
+    applied: Tensor = layer(tokens_BLD)
+    return applied
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,15 +46,20 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens_BLD: Tensor, attended_BL: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens_BLD: Tensor,
+        attended_BL: Tensor | None = None,
+        change: Change = unchanged,
+    ) -> Tensor:
         """Mixes tokens; where `attended_BL` is False, a token is looked at by none."""
         batch, length, width = tokens_BLD.shape
-        qkv = self.qkv(tokens_BLD).reshape(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = change("qkv", self.qkv, tokens_BLD)
+        by_head = qkv.reshape(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = by_head.permute(2, 0, 3, 1, 4).unbind(0)
         mask = None if attended_BL is None else attended_BL[:, None, None, :]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        joined_BLD: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, width))
-        return joined_BLD
+        return change("proj", self.proj, mixed.transpose(1, 2).reshape(batch, length, width))
 
 
 class Mlp(nn.Module):
@@ -61,23 +76,54 @@ class Mlp(nn.Module):
         return mapped_BLD
 
 
+class LayerScale(nn.Module):
+    """A factor for each channel.
+
+    Source: CaiT (arXiv 2103.17239), section 2.1.
+    Differs: starts at 1, where it changes nothing; it is here for weights that have it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, tokens_BLD: Tensor) -> Tensor:
+        """Scales every token alike."""
+        return tokens_BLD * self.gamma
+
+
 class Block(nn.Module):
     """Pre-norm transformer block.
 
-    Source: ViT (arXiv 2010.11929), section 3.1.
+    Source: ViT (arXiv 2010.11929), section 3.1; `layer_scale`: DINOv2 (arXiv 2304.07193).
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, layer_scale: bool = False) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
         self.attn = Attention(width, heads)
+        self.ls1: nn.Module = LayerScale(width) if layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = Mlp(width)
+        self.ls2: nn.Module = LayerScale(width) if layer_scale else nn.Identity()
 
-    def forward(self, tokens_BLD: Tensor, attended_BL: Tensor | None = None) -> Tensor:
-        """Updates tokens; where `attended_BL` is False, a token is looked at by none."""
-        mixed_BLD: Tensor = tokens_BLD + self.attn(self.norm1(tokens_BLD), attended_BL)
-        updated_BLD: Tensor = mixed_BLD + self.mlp(self.norm2(mixed_BLD))
+    def forward(
+        self,
+        tokens_BLD: Tensor,
+        attended_BL: Tensor | None = None,
+        change: Change = unchanged,
+    ) -> Tensor:
+        """Updates tokens.
+
+        Args:
+            tokens_BLD: Not normalized.
+            attended_BL: bool; a token at False is looked at by none. None: all are.
+            change: How the norms and the attention's linear layers are applied.
+        """
+        normed_BLD = change("norm1", self.norm1, tokens_BLD)
+        mixed_BLD: Tensor = tokens_BLD + self.ls1(self.attn(normed_BLD, attended_BL, change))
+        normed_BLD = change("norm2", self.norm2, mixed_BLD)
+        updated_BLD: Tensor = mixed_BLD + self.ls2(self.mlp(normed_BLD))
         return updated_BLD
 
 

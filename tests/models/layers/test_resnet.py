@@ -36,7 +36,7 @@ def test_trunk_is_the_start_of_resnet18(
 
     resnet18(images)
     maps = trunk(images)
-    assert trunk.channels == sum(one.shape[1] for one in maps)
+    assert trunk.channels == tuple(one.shape[1] for one in maps)
     for name, found in zip(outputs, maps, strict=True):
         torch.testing.assert_close(found, seen[name])
 
