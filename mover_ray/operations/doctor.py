@@ -23,8 +23,11 @@ _GIB = 1 << 30
 # Below this, Ray's object store spills after a few blocks of decoded crops.
 _LEAST_SHARED_MEMORY_BYTES = 2 * _GIB
 _LEAST_DISK_BYTES = 5 * _GIB
-# Limits on memory and time do not keep a hijacked decoder from files and network.
-_UNSAFE_SANDBOX = "rlimits"
+_SANDBOXES = {
+    "bwrap": "bwrap: no network, no files, few system calls",
+    "seccomp": "seccomp: few system calls, so no network and no files",
+    "rlimits": "rlimits alone: unsafe for hostile videos, for a hijacked decoder can do anything",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +167,14 @@ def check_sandbox() -> Check:
     from mover_ray.video.sandbox import sandbox_level
 
     level = sandbox_level()
-    if level != _UNSAFE_SANDBOX:
-        return Check("sandbox", OK, level)
-    hint = "score only videos you trust; on Linux allow user namespaces, so that bubblewrap works"
-    return Check("sandbox", WARN, f"{level} alone: unsafe for hostile videos", hint)
+    found = _SANDBOXES[level]
+    if level == "bwrap":
+        return Check("sandbox", OK, found)
+    if level == "seccomp":
+        hint = "on Linux with user namespaces allowed, bubblewrap adds a second wall"
+        return Check("sandbox", OK, found, hint)
+    hint = "score only videos you trust; Linux on x86_64 or aarch64 offers a sandbox"
+    return Check("sandbox", WARN, found, hint)
 
 
 def check_ray() -> Check:

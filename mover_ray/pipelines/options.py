@@ -1,4 +1,4 @@
-"""What `score` and `extract` have in common: a source, a destination, an engine."""
+"""What `score`, `extract` and `forge` have in common: a source, a destination, an engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,12 +17,16 @@ from mover_ray.stages.faces import FindFaces
 from mover_ray.status import RETRIED_BY_DEFAULT
 from mover_ray.storage import normalise
 from mover_ray.video.budget import VideoBudget
+from mover_ray.video.isolation import demand_sandbox
 from mover_ray.video.sampling import SamplingPolicy
-from mover_ray.video.sandbox import sandbox_level
 
-#: Sections that only the other command knows. One settings file serves both: it
+#: Sections that only other commands know. One settings file serves them all: it
 #: holds them as `[extract.faces]` or `[score.scoring]`.
-_FOREIGN = {"score": ("faces", "sampling"), "extract": ("scoring",)}
+_FOREIGN = {
+    "score": ("faces", "sampling"),
+    "extract": ("scoring",),
+    "forge": ("faces", "sampling", "scoring"),
+}
 _KEEPER = {"faces": "extract", "sampling": "extract", "scoring": "score"}
 
 
@@ -32,6 +36,8 @@ class RunConfig:
 
     video: VideoBudget = field(default_factory=VideoBudget)
     """Limits of one video."""
+    require_sandbox: bool = False
+    """Have every worker refuse to decode where no sandbox works."""
     sampling_secret: str = ""
     """Makes it unpredictable to an uploader which frames are looked at."""
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -41,7 +47,14 @@ class RunConfig:
 
     def find_faces(self, faces: FacePolicy, sampling: SamplingPolicy) -> StageSpec:
         """Gives the first stage, the same for every command."""
-        build = partial(FindFaces, faces, sampling, self.video, self.sampling_secret)
+        build = partial(
+            FindFaces,
+            faces,
+            sampling,
+            self.video,
+            self.sampling_secret,
+            require_sandbox=self.require_sandbox,
+        )
         return StageSpec(name="find-faces", build=build, schema=FACES)
 
     def shaping(self, faces: FacePolicy, sampling: SamplingPolicy) -> Settings:
@@ -83,7 +96,7 @@ class SourceOptions:
     address: str | None = None
     """Ray cluster to join."""
     require_sandbox: bool = False
-    """Refuse to decode with less than a full sandbox."""
+    """Refuse to decode where no sandbox works, here and on every worker."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Nested settings, as `config.gather` gives them."""
 
@@ -114,7 +127,7 @@ class SourceOptions:
                     f"`{section}` cannot be set for `{command}`",
                     hint=f"for `{_KEEPER[section]}` alone, write `{_KEEPER[section]}.{section}`",
                 )
-        return settings
+        return {**settings, "require_sandbox": True} if self.require_sandbox else settings
 
     def run_options(self, config: RunConfig) -> RunOptions:
         """Gives what the run needs of these options."""
@@ -132,10 +145,6 @@ class SourceOptions:
         )
 
     def check_sandbox(self) -> None:
-        """Raises `ConfigError` if a full sandbox is asked for and there is none."""
-        level = sandbox_level()
-        if self.require_sandbox and level == "rlimits":
-            raise ConfigError(
-                f"no full sandbox on this machine: the level is `{level}`",
-                hint="`mover-ray doctor` says what is missing",
-            )
+        """Raises `ConfigError` if a sandbox is asked for and none works here."""
+        if self.require_sandbox:
+            demand_sandbox()

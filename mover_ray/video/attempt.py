@@ -5,10 +5,12 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from mover_ray.errors import InputError, StorageError
 from mover_ray.status import Status
 from mover_ray.video.protocol import (
     CREDIT,
@@ -17,9 +19,14 @@ from mover_ray.video.protocol import (
     create_buffer_file,
     receive_message,
 )
+from mover_ray.video.range_server import RangeServer
+from mover_ray.video.ranged_object import RangedObject
 from mover_ray.video.reports import FrameReady, Report, ReportReader
 from mover_ray.video.request import DecodeRequest
 from mover_ray.video.server_process import ServerLostError, ServerProcess
+
+#: A descriptor of the whole file, or a file that fills while it is read.
+VideoBytes: TypeAlias = int | RangedObject
 
 
 class AttemptFailedError(Exception):
@@ -42,13 +49,13 @@ class Attempt:
     """A child at work on one video."""
 
     def __init__(
-        self, server: ServerProcess, descriptor: int, request: DecodeRequest, last_index: int
+        self, server: ServerProcess, video: VideoBytes, request: DecodeRequest, last_index: int
     ) -> None:
         """Has a child forked for the video.
 
         Args:
             server: Idle.
-            descriptor: The open video; it stays the caller's, its offset is left alone.
+            video: It stays the caller's; the offset of a descriptor is left alone.
             request: What to decode.
             last_index: Of the frame that an earlier attempt has delivered last, or -1.
 
@@ -61,17 +68,21 @@ class Attempt:
         self._reader = ReportReader(request, last_index)
         #: CPU milliseconds that the child had used when it sent its latest message.
         self.cpu_ms = 0.0
-        with contextlib.ExitStack() as undo:
+        with contextlib.ExitStack() as resources:
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            undo.callback(self._channel.close)
+            resources.callback(self._channel.close)
             size = 3 * request.budget.max_pixels
             memory = create_buffer_file(size)
             with theirs, _closing(memory):
                 self._buffer = FrameBuffer(memory, size)
-                undo.callback(self._buffer.close)
+                resources.callback(self._buffer.close)
+                self._ranges = self._serve_ranges(video, resources)
                 message = {"kind": "run", **request.to_message()}
-                server.run(message, [descriptor, theirs.fileno(), memory])
-            undo.pop_all()
+                passed = [descriptor_of(video), theirs.fileno(), memory]
+                if self._ranges is not None:
+                    passed.append(self._ranges.child_end.fileno())
+                server.run(message, passed)
+            self._resources = resources.pop_all()
 
     def next(self, timeout_s: float) -> Report:
         """Waits for the child's next message.
@@ -80,13 +91,15 @@ class Attempt:
             timeout_s: Longest wait for each part of it.
 
         Raises:
-            InputError: The child found that the video cannot be used.
+            InputError: The video cannot be used, says the child, or not be read, says the store.
             AttemptFailedError: The child crashed, met a limit, or sent nonsense.
             TimeoutError: Nothing came in time.
         """
         self._channel.settimeout(timeout_s)
         try:
             message = receive_message(self._channel)
+            # Whatever a child says that was given wrong bytes, or none, is worth nothing.
+            self._check_ranges()
             if message is not None:
                 report, self.cpu_ms = self._reader.read(message)
                 return report
@@ -114,14 +127,34 @@ class Attempt:
 
     def close(self) -> None:
         """Ends the child if it still runs, and frees everything."""
-        self._channel.close()
-        self._buffer.close()
+        self._resources.close()
         if not self._exited:
             self._exited = True
             self._server.kill()
             # A server that does not answer is marked as lost.
             with contextlib.suppress(ServerLostError):
                 self._server.await_exit()
+
+    def _serve_ranges(
+        self, video: VideoBytes, resources: contextlib.ExitStack
+    ) -> RangeServer | None:
+        if isinstance(video, int):
+            return None
+        ranges = RangeServer(video, on_failure=self._stop_listening)
+        resources.callback(ranges.close)
+        return ranges
+
+    def _stop_listening(self) -> None:
+        """Wakes `next`, which has the failure to tell."""
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+
+    def _check_ranges(self) -> None:
+        failure = self._ranges.failure if self._ranges is not None else None
+        if isinstance(failure, StorageError):
+            raise InputError(failure.status, str(failure)) from failure
+        if failure is not None:
+            raise failure
 
 
 class AttemptStarter:
@@ -133,7 +166,7 @@ class AttemptStarter:
         self._server: ServerProcess | None = None
         self._busy = False
 
-    def start(self, descriptor: int, request: DecodeRequest, last_index: int) -> Attempt:
+    def start(self, video: VideoBytes, request: DecodeRequest, last_index: int) -> Attempt:
         """Starts an attempt, see there; `end` must be called before the next one.
 
         Raises:
@@ -141,7 +174,7 @@ class AttemptStarter:
         """
         if self._busy:
             raise RuntimeError("the video that was opened before is still open")
-        attempt = self._start(descriptor, request, last_index)
+        attempt = self._start(video, request, last_index)
         self._busy = True
         return attempt
 
@@ -158,14 +191,19 @@ class AttemptStarter:
             self._server.close()
             self._server = None
 
-    def _start(self, descriptor: int, request: DecodeRequest, last_index: int) -> Attempt:
+    def _start(self, video: VideoBytes, request: DecodeRequest, last_index: int) -> Attempt:
         if self._server is not None:
             try:
-                return Attempt(self._server, descriptor, request, last_index)
+                return Attempt(self._server, video, request, last_index)
             except ServerLostError:
                 self.close()
         self._server = ServerProcess(self._server_module)
-        return Attempt(self._server, descriptor, request, last_index)
+        return Attempt(self._server, video, request, last_index)
+
+
+def descriptor_of(video: VideoBytes) -> int:
+    """Gives what a process that may read the video is handed."""
+    return video if isinstance(video, int) else video.descriptor
 
 
 @contextlib.contextmanager
@@ -182,6 +220,9 @@ def _explain_exit(wait_status: int, request: DecodeRequest) -> AttemptFailedErro
     if code >= 0:
         return AttemptFailedError(Status.CRASHED, f"decoder exited with code {code}")
     name = f"signal {-code} ({_signal_name(-code)})"
+    if -code == signal.SIGSYS:
+        text = "the decoder asked for what the sandbox forbids"
+        return AttemptFailedError(Status.CRASHED, text, again=False)
     if -code == signal.SIGXCPU:
         text = f"decoding takes more than {request.budget.cpu_s} s of CPU time"
         return AttemptFailedError(Status.TIMEOUT, text, again=False)

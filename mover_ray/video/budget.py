@@ -22,7 +22,8 @@ class VideoBudget:
     """Most streams of all kinds in the container; a file with more is refused by the demuxer."""
     wall_s: float = 600.0
     """Longest time in seconds that the caller waits for the decoder, over all attempts; its own
-    work between two frames does not count. Above is `timeout`."""
+    work between two frames does not count, waiting for a stored video's bytes does. Above is
+    `timeout`."""
     cpu_s: int = 600
     """Most CPU seconds of one attempt; above is `timeout`."""
     memory_mib: int = 2048

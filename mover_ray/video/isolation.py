@@ -13,39 +13,59 @@ from pathlib import Path
 from typing import Final
 
 import mover_ray
+from mover_ray.errors import ConfigError
+from mover_ray.video.limits import LEVEL_VARIABLE, UNSAFE_LEVEL
+
+#: What a decoder may be locked up in, the strongest first.
+LEVELS: Final = ("bwrap", "seccomp", UNSAFE_LEVEL)
 
 #: Variables that a Python elsewhere than usual needs; nothing else of the environment, such as
 #: credentials, reaches the server.
 _KEPT_VARIABLES: Final = ("LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
 _SYSTEM_FOLDERS: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _TRIAL_S: Final = 20.0
+_TRIAL: Final = """
+import av, numpy
+from mover_ray.video.budget import VideoBudget
+from mover_ray.video.limits import limit_process
+limit_process(VideoBudget())
+"""
 _PACKAGE: Final = Path(mover_ray.__file__).parent
 
 
-@functools.cache
 def sandbox_level() -> str:
     """Names the strongest sandbox that works on this host.
 
+    The variable `MOVER_RAY_SANDBOX` may name the strongest one that is put to use.
+
     Returns:
-        `bwrap`: no network, no files but Python's own, own process and user ids. `rlimits`:
-        limits on memory, time, files and descriptors alone, which is not safe for hostile
-        videos.
+        One of `LEVELS`. `bwrap`: no network, no files but Python's own, own process and user ids,
+        and what `seccomp` means too. `seccomp`: every system call is taken away that decoding does
+        not need; where the kernel has Landlock, paths and ports are forbidden once more.
+        `rlimits`: limits on memory, time, files and descriptors alone, which is not safe for
+        hostile videos.
+
+    Raises:
+        ConfigError: The variable names no level.
     """
-    program = _bwrap()
-    if program is None:
-        return "rlimits"
-    environment = _environment(_PACKAGE.parent)
-    command = [
-        *_bwrap_prefix(program, environment, _PACKAGE),
-        *(sys.executable, "-P", "-c", "import av, numpy, mover_ray"),
-    ]
-    try:
-        trial = subprocess.run(
-            command, env=environment, capture_output=True, timeout=_TRIAL_S, check=False
+    strongest = os.environ.get(LEVEL_VARIABLE, LEVELS[0])
+    if strongest not in LEVELS:
+        raise ConfigError(
+            f"{LEVEL_VARIABLE} names no sandbox level: `{strongest}`",
+            hint=f"one of {', '.join(LEVELS)}",
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return "rlimits"
-    return "bwrap" if trial.returncode == 0 else "rlimits"
+    candidates = LEVELS[LEVELS.index(strongest) :]
+    return next(level for level in candidates if level == UNSAFE_LEVEL or _works(level))
+
+
+def demand_sandbox() -> None:
+    """Raises `ConfigError` if nothing on this host keeps a hostile video from files and network."""
+    level = sandbox_level()
+    if level == UNSAFE_LEVEL:
+        raise ConfigError(
+            f"no sandbox works on this machine: the level is `{level}`",
+            hint="`mover-ray doctor` says what is missing",
+        )
 
 
 def start_isolated(module: str, descriptor: int) -> subprocess.Popen[bytes]:
@@ -56,11 +76,13 @@ def start_isolated(module: str, descriptor: int) -> subprocess.Popen[bytes]:
         descriptor: An open socket, which the process gets under the same number.
     """
     file = _module_file(module)
-    environment = _environment(file.parents[module.count(".")])
-    program = _bwrap() if sandbox_level() == "bwrap" else None
-    prefix = _bwrap_prefix(program, environment, file.parent) if program else []
+    level = sandbox_level()
+    environment = _environment(file.parents[module.count(".")], level)
     return subprocess.Popen(
-        [*prefix, sys.executable, "-P", "-m", module, str(descriptor)],
+        [
+            *_prefix(level, environment, file.parent),
+            *(sys.executable, "-P", "-m", module, str(descriptor)),
+        ],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -70,6 +92,22 @@ def start_isolated(module: str, descriptor: int) -> subprocess.Popen[bytes]:
     )
 
 
+@functools.cache
+def _works(level: str) -> bool:
+    """Tries out whether a process can be confined as the level says, and can decode."""
+    if sys.platform != "linux" or (level == "bwrap" and _bwrap() is None):
+        return False
+    environment = _environment(_PACKAGE.parent, level)
+    command = [*_prefix(level, environment, _PACKAGE), sys.executable, "-P", "-c", _TRIAL]
+    try:
+        trial = subprocess.run(
+            command, env=environment, capture_output=True, timeout=_TRIAL_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return trial.returncode == 0
+
+
 def _module_file(module: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
@@ -77,12 +115,13 @@ def _module_file(module: str) -> Path:
     return Path(spec.origin)
 
 
-def _environment(root: Path) -> dict[str, str]:
+def _environment(root: Path, level: str) -> dict[str, str]:
     """Gives the whole environment of the server, whose module is found from `root`."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     paths = [str(root), *(os.path.abspath(path) for path in sys.path)]  # noqa: PTH100 - keeps links
     # One thread: a process with several must not fork.
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+    kept |= {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+    return kept | ({LEVEL_VARIABLE: level} if level == UNSAFE_LEVEL else {})
 
 
 def _bwrap() -> str | None:
@@ -97,7 +136,11 @@ def _bwrap() -> str | None:
     return shutil.which("bwrap")
 
 
-def _bwrap_prefix(program: str, environment: dict[str, str], folder: Path) -> list[str]:
+def _prefix(level: str, environment: dict[str, str], folder: Path) -> list[str]:
+    """Gives the command that confines the command after it; nothing for most levels."""
+    program = _bwrap() if level == "bwrap" else None
+    if program is None:
+        return []
     shown = [part for path in _readable(folder) for part in ("--ro-bind", path, path)]
     variables = [part for pair in environment.items() for part in ("--setenv", *pair)]
     return [

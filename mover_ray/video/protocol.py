@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -67,17 +68,26 @@ def receive_exactly(channel: socket.socket, count: int) -> bytes | None:
 
     Raises:
         ProtocolError: The other side has closed after the first.
-        TimeoutError: The channel's time-out has passed.
+        TimeoutError: The channel's time-out has passed before all of them were there.
     """
     data = bytearray()
-    while len(data) < count:
-        try:
-            part = channel.recv(count - len(data))
-        except ConnectionError:
-            part = b""
-        if not part:
-            break
-        data += part
+    patience_s = channel.gettimeout()
+    deadline = None if patience_s is None else time.monotonic() + patience_s
+    try:
+        while len(data) < count:
+            # A socket's own time-out starts anew with each byte that drips in.
+            if deadline is not None:
+                channel.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                part = channel.recv(count - len(data))
+            except ConnectionError:
+                part = b""
+            if not part:
+                break
+            data += part
+    finally:
+        if deadline is not None:
+            channel.settimeout(patience_s)
     if data and len(data) < count:
         raise ProtocolError("the message was cut")
     return bytes(data) if data or count == 0 else None

@@ -1,6 +1,7 @@
 """What a worker asks of the child that decodes one video, and what it gets back."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +44,16 @@ class DecodeRequest:
 
 class FrameSink(Protocol):
     """Where the child puts what it finds."""
+
+    def plan(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Takes the stretches of the file that will be read from now on, so that they are near.
+
+        Advice, which replaces what was planned before; it may come at any time or never. One
+        stretch from 0 to the file's end asks for the whole.
+
+        Args:
+            spans: First byte and end of each, in the order of reading.
+        """
 
     def info(self, info: VideoInfo, num_sampled: int, max_gap_s: float) -> None:
         """Takes the video's properties; called once, first."""

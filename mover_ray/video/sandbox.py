@@ -23,6 +23,8 @@ from mover_ray.video.attempt import (
     Attempt,
     AttemptFailedError,
     AttemptStarter,
+    VideoBytes,
+    descriptor_of,
 )
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.isolation import sandbox_level
@@ -67,12 +69,13 @@ class VideoReader:
         self._budget = budget
         self._attempts = AttemptStarter(server_module)
 
-    def open(self, descriptor: int, policy: SamplingPolicy, key: bytes) -> "SampledVideo":
+    def open(self, video: VideoBytes, policy: SamplingPolicy, key: bytes) -> "SampledVideo":
         """Finds out what a video is and which of its frames will be sampled.
 
         Args:
-            descriptor: A regular file or sealed memory, open for reading. It stays the caller's,
-                must stay open until the result is closed, and its offset is left alone.
+            video: The descriptor of a regular file or of sealed memory, open for reading, whose
+                offset is left alone; or a stored object that is read by ranges. It stays the
+                caller's and must stay open until the result is closed.
             policy: Which frames.
             key: Secret of the sampling, mixed with the video's identity.
 
@@ -82,14 +85,14 @@ class VideoReader:
         Raises:
             InputError: The video cannot be used; the status says why.
         """
-        size = os.fstat(descriptor).st_size
+        size = os.fstat(descriptor_of(video)).st_size
         if size == 0:
             raise InputError(Status.CORRUPT, "the file is empty")
         if size > self._budget.max_bytes:
             limit = self._budget.max_bytes
             raise InputError(Status.TOO_LARGE, f"{size} bytes are over the limit of {limit}")
         request = DecodeRequest(budget=self._budget, policy=policy, key=key)
-        return SampledVideo(self._attempts, descriptor, request)
+        return SampledVideo(self._attempts, video, request)
 
     def close(self) -> None:
         """Ends the server; a later `open` starts another."""
@@ -121,10 +124,10 @@ class SampledVideo:
     max_gap_s: float
     """Longest stretch of the video without a sampled frame, in seconds."""
 
-    def __init__(self, attempts: AttemptStarter, descriptor: int, request: DecodeRequest) -> None:
+    def __init__(self, attempts: AttemptStarter, video: VideoBytes, request: DecodeRequest) -> None:
         """Starts decoding; use `VideoReader.open`."""
         self._starter = attempts
-        self._descriptor = descriptor
+        self._video = video
         self._request = request
         self._left_s = request.budget.wall_s
         self._spent_ms = 0.0
@@ -188,7 +191,7 @@ class SampledVideo:
     def _begin(self) -> None:
         self.attempts += 1
         request = dataclasses.replace(self._request, skip=self._delivered)
-        self._attempt = self._starter.start(self._descriptor, request, self._last_index)
+        self._attempt = self._starter.start(self._video, request, self._last_index)
 
     def _running(self) -> Attempt:
         if self._attempt is None:
@@ -215,7 +218,7 @@ class SampledVideo:
             # A time-out of 0 would mean not to wait even for what is there already.
             return self._running().next(max(self._left_s, 0.001))
         except TimeoutError:
-            limit = self._request.budget.wall_s
-            raise InputError(Status.TIMEOUT, f"decoding takes more than {limit:g} s") from None
+            text = f"decoding takes more than {self._request.budget.wall_s:g} s"
+            raise InputError(Status.TIMEOUT, text, self.attempts) from None
         finally:
             self._left_s -= time.monotonic() - started

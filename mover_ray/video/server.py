@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Final, NoReturn, cast
 
 import av.logging
@@ -37,6 +37,7 @@ from mover_ray.video.protocol import (
     receive_request,
     send_message,
 )
+from mover_ray.video.range_file import RangeFile
 from mover_ray.video.request import DecodeRequest, FrameSink
 
 Decode = Callable[[BinaryIO, DecodeRequest, FrameSink], tuple[str, ...]]
@@ -54,8 +55,9 @@ _PRELOADED: Final = (
     "tokenize",
 )
 
-#: The video, the socket for its frames, the memory for its pictures.
-RUN_DESCRIPTORS: Final = 3
+#: The video, the socket for its frames, the memory for its pictures and, for a video that is not
+#: all there yet, the socket by which its bytes are asked for.
+RUN_DESCRIPTORS: Final = 4
 
 
 def serve(control: socket.socket, decode: Decode) -> None:
@@ -145,13 +147,14 @@ def _run_child(
 
 def _report(decode: Decode, message: Message, descriptors: list[int]) -> None:
     request = DecodeRequest.from_message(message)
-    video, frames, memory = descriptors
+    video, frames, memory, *ranges = descriptors
     channel = socket.socket(fileno=frames)
+    file = RangeFile(video, socket.socket(fileno=ranges[0])) if ranges else DescriptorFile(video)
     buffer = FrameBuffer(memory, 3 * request.budget.max_pixels)
     limit_process(request.budget)
-    sink = _ChannelSink(channel, buffer)
+    sink = _ChannelSink(channel, buffer, file)
     try:
-        flags = decode(cast("BinaryIO", DescriptorFile(video)), request, sink)
+        flags = decode(cast("BinaryIO", file), request, sink)
         sink.send({"kind": "end", "flags": flags})
     except InputError as error:
         sink.send({"kind": "error", "status": str(error.status), "text": str(error)})
@@ -169,10 +172,15 @@ def _report(decode: Decode, message: Message, descriptors: list[int]) -> None:
 class _ChannelSink:
     """Sends what the decoder finds to the parent."""
 
-    def __init__(self, channel: socket.socket, buffer: FrameBuffer) -> None:
+    def __init__(self, channel: socket.socket, buffer: FrameBuffer, file: DescriptorFile) -> None:
         self._channel = channel
         self._buffer = buffer
+        self._file = file
         self._free = True
+
+    def plan(self, spans: Sequence[tuple[int, int]]) -> None:
+        if isinstance(self._file, RangeFile):
+            self._file.plan(spans)
 
     def info(self, info: VideoInfo, num_sampled: int, max_gap_s: float) -> None:
         self.send(

@@ -19,6 +19,7 @@ from mover_ray.video.containers import (
     video_container,
 )
 from mover_ray.video.mp4_boxes import encrypted_tracks
+from mover_ray.video.sample_counts import check_sample_counts
 
 # Fewer and larger reads: each one goes through Python.
 _READ_BYTES = 256 * 1024
@@ -44,6 +45,7 @@ def open_source(file: BinaryIO, budget: VideoBudget) -> VideoSource:
             is not read (`unsupported`); damaged headers (`corrupt`); frames too large.
     """
     # Before FFmpeg reads, because it would not notice that the file's position has moved.
+    check_sample_counts(file, budget)
     encrypted = encrypted_tracks(file)
     container = _open_container(file, budget)
     stream = _main_stream(container)
@@ -85,6 +87,8 @@ def _open_container(file: BinaryIO, budget: VideoBudget) -> InputContainer:
             options={"max_pixels": str(budget.max_pixels)},
             container_options=limits,
             buffer_size=_READ_BYTES,
+            # Titles may be in any encoding, and are not looked at.
+            metadata_errors="replace",
         )
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):

@@ -77,12 +77,20 @@ def test_a_bug_in_a_check_is_not_hidden(monkeypatch):
         doctor.examine()
 
 
-@pytest.mark.parametrize(("level", "expected"), [("bwrap", OK), ("rlimits", WARN)])
+@pytest.mark.parametrize(("level", "expected"), [("bwrap", OK), ("seccomp", OK), ("rlimits", WARN)])
 def test_an_unsafe_sandbox_is_called_so(monkeypatch, level, expected):
     monkeypatch.setattr("mover_ray.video.sandbox.sandbox_level", lambda: level)
     check = doctor.check_sandbox()
     assert check.level == expected
+    assert check.found.startswith(level)
     assert ("unsafe" in check.found) == (expected == WARN)
+
+
+def test_a_sandbox_level_that_does_not_exist_has_failed(monkeypatch):
+    monkeypatch.setenv("MOVER_RAY_SANDBOX", "chroot")
+    check = next(check for check in doctor.examine() if check.name == "sandbox")
+    assert check.level == FAIL
+    assert "one of bwrap, seccomp, rlimits" in (check.hint or "")
 
 
 @pytest.mark.parametrize(("free", "level"), [(1 << 30, WARN), (50 << 30, OK)])

@@ -1,9 +1,11 @@
 """A decode server whose "videos" are JSON texts that say how their decoding goes wrong."""
 
+import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from mover_ray.video.probe import VideoInfo
 from mover_ray.video.request import DecodeRequest, FrameSink
 from mover_ray.video.server import main
+from tests.video.attacks import ATTACKS
 
 FRAMES = 6
 HEIGHT, WIDTH = 20, 30
@@ -44,7 +47,20 @@ def play(file: BinaryIO, request: DecodeRequest, sink: FrameSink) -> tuple[str, 
         if index >= request.skip:
             image = np.full((HEIGHT, WIDTH, 3), index, dtype=np.uint8)
             sink.frame(index, float(index), index // 2, image)
-    return tuple(escapes()) if script["fault"] == "escape" else ("played",)
+    return answer(script)
+
+
+def answer(script: dict[str, Any]) -> tuple[str, ...]:
+    """Gives the video's flags: what could be done that should not be possible."""
+    if script["fault"] == "escape":
+        return tuple(escapes())
+    if "attack" not in script:
+        return ("played",)
+    try:
+        ATTACKS[script["attack"]]()
+    except (OSError, RuntimeError) as error:
+        return ("refused", type(error).__name__)
+    return ("got through",)
 
 
 def misbehave(script: dict[str, Any], sink: Any) -> None:
@@ -57,8 +73,17 @@ def send_signal(script: dict[str, Any], sink: Any) -> None:
 
 
 def kill_server(script: dict[str, Any], sink: Any) -> None:
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.write(server_fuse, b"!")
     time.sleep(60)
+
+
+def lay_fuse() -> int:
+    """Gives a descriptor; whatever is written to it ends this process, which its child cannot."""
+    end, start = os.pipe()
+    signal.signal(signal.SIGIO, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    fcntl.fcntl(end, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC)
+    return start
 
 
 def hang(script: dict[str, Any], sink: Any) -> None:
@@ -88,6 +113,31 @@ def flood(script: dict[str, Any], sink: Any) -> None:
         sink.frame(index, 0.0, 0, np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
 
 
+def flood_with_messages(script: dict[str, Any], sink: Any) -> None:
+    while True:
+        sink.info(INFO, FRAMES, 1.0)
+
+
+def drip(script: dict[str, Any], sink: Any) -> None:
+    sink._channel.sendall(b"\0\0\1\0")
+    for _ in range(256):
+        time.sleep(0.4)
+        sink._channel.sendall(b" ")
+
+
+def close_descriptors(script: dict[str, Any], sink: Any) -> None:
+    for descriptor in range(64):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    time.sleep(60)
+
+
+def write_past_the_buffer(script: dict[str, Any], sink: Any) -> None:
+    memory = sink._buffer._map
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    ctypes.memset(address, 255, len(memory) + 2**40)
+
+
 def send_bytes(script: dict[str, Any], sink: Any) -> None:
     sink._channel.sendall(bytes.fromhex(script["bytes"]))
     time.sleep(60)
@@ -107,6 +157,10 @@ FAULTS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "exit": leave,
     "raise": stumble,
     "flood": flood,
+    "flood_with_messages": flood_with_messages,
+    "drip": drip,
+    "close": close_descriptors,
+    "overrun": write_past_the_buffer,
     "raw": send_bytes,
     "send": send_message,
 }
@@ -116,7 +170,6 @@ def escapes() -> list[str]:
     """Lists what a child can do that it should not."""
     found = [f"environment:{name}" for name in sorted(os.environ)]
     trials = {
-        "socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
         "file": lambda: Path("/proc/self/status").read_text(encoding="utf-8"),
         "pipe": os.pipe,
     }
@@ -130,4 +183,5 @@ def escapes() -> list[str]:
 
 
 if __name__ == "__main__":
+    server_fuse = lay_fuse()
     main(play)

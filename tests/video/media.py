@@ -1,10 +1,11 @@
 """Small videos made on the spot."""
 
+import io
 import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -12,6 +13,45 @@ import numpy.typing as npt
 from av.video.stream import VideoStream
 
 Image = npt.NDArray[np.uint8]
+
+
+class CountingFile(io.RawIOBase):
+    """A file in memory that remembers what was read of it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+        self.reads: list[tuple[int, int]] = []
+        self._position = 0
+
+    @property
+    def binary(self) -> BinaryIO:
+        return cast("BinaryIO", self)
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(stop - start for start, stop in self.reads)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self.content)}
+        self._position = base[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.content[self._position : self._position + len(buffer)]
+        buffer[: len(data)] = data
+        self.reads.append((self._position, self._position + len(data)))
+        self._position += len(data)
+        return len(data)
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> Image:
@@ -56,7 +96,7 @@ def encode(
 def decode_all(path: Path) -> Iterator[tuple[int | None, Image]]:
     """A plain, full, linear decode: (pts, stored picture as RGB) of each frame."""
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
+        stream = cast("VideoStream", container.streams.best("video"))
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
@@ -64,6 +104,24 @@ def decode_all(path: Path) -> Iterator[tuple[int | None, Image]]:
                 continue
             for frame in frames:
                 yield frame.pts, cast("Image", frame.to_ndarray(format="rgb24"))
+
+
+def remux(
+    source: Path,
+    target: Path,
+    options: dict[str, str] | None = None,
+    start: int = 0,
+    first: int = 0,
+) -> Path:
+    """Copies the packets of a video from the `first` one on, all `start` ticks later."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options or {}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = (packet for packet in old.demux(video=0) if packet.size)
+        for packet in list(packets)[first:]:
+            packet.stream = stream
+            packet.pts, packet.dts = (packet.pts or 0) + start, (packet.dts or 0) + start
+            new.mux(packet)
+    return target
 
 
 def rotate(path: Path, matrix: tuple[int, int, int, int]) -> Path:

@@ -10,42 +10,12 @@ from mover_ray.errors import InputError
 from mover_ray.status import Status
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.decode import decode_video
-from mover_ray.video.probe import VideoInfo
 from mover_ray.video.request import DecodeRequest
 from mover_ray.video.sampling import SamplingPolicy
+from tests.video.collected import Collected
 from tests.video.media import Image, decode_all, encode, picture, rotate
 
 ALL = SamplingPolicy(policy="uniform", frames=256)
-
-
-class Collected:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.described: VideoInfo | None = None
-        self.num_sampled = 0
-        self.frames: list[tuple[int, float, int, Image]] = []
-        self.flags: tuple[str, ...] = ()
-
-    def info(self, info: VideoInfo, num_sampled: int, max_gap_s: float) -> None:
-        assert self.described is None
-        self.described, self.num_sampled = info, num_sampled
-
-    def frame(self, index: int, time_s: float, group: int, image: Image) -> None:
-        self.frames.append((index, time_s, group, image.copy()))
-
-    @property
-    def video(self) -> VideoInfo:
-        assert self.described is not None
-        return self.described
-
-    @property
-    def indices(self) -> list[int]:
-        return [frame[0] for frame in self.frames]
-
-    @property
-    def times(self) -> list[float]:
-        return [frame[1] for frame in self.frames]
 
 
 def decode(
@@ -269,7 +239,7 @@ def test_limits_of_the_budget(tmp_path: Path) -> None:
     path = encode(tmp_path / "v.mp4", pictures(60))
     for budget, text in (
         (VideoBudget(max_pixels=64 * 48 - 1), "frames of 64x48 pixels are over the limit of 3071"),
-        (VideoBudget(max_frames=59), "more than 59 frames"),
+        (VideoBudget(max_frames=59), "60 frames are over the limit of 59"),
         (VideoBudget(max_duration_s=2.0), "2 s are over the limit of 2 s"),
     ):
         with pytest.raises(InputError, match=text) as caught:

@@ -16,7 +16,7 @@ from mover_ray.errors import InputError
 from mover_ray.status import Status
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.sampling import SamplingPolicy
-from mover_ray.video.sandbox import Frame, SampledVideo, VideoReader, sandbox_level
+from mover_ray.video.sandbox import Frame, SampledVideo, VideoReader
 from tests.video.fault_server import FRAMES, INFO
 from tests.video.media import decode_all, encode, picture
 
@@ -369,16 +369,6 @@ def test_a_child_opens_nothing_and_knows_no_secret(
     allowed |= {"LC_CTYPE", "__CF_USER_TEXT_ENCODING"}
     assert {flag for flag in flags if not flag.startswith("environment:")} == set()
     assert {flag.removeprefix("environment:") for flag in flags} <= allowed
-
-
-def test_the_level_is_named() -> None:
-    assert sandbox_level() in ("bwrap", "rlimits")
-
-
-def test_the_weaker_level_works_too(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mover_ray.video.isolation.sandbox_level", lambda: "rlimits")
-    with VideoReader(VideoBudget()) as plain:
-        assert len(run(plain, clip)[1]) == 8
 
 
 def test_info_is_carried_whole(faulty: VideoReader, tmp_path: Path) -> None:
