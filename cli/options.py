@@ -48,7 +48,7 @@ Address = Annotated[
 ]
 RequireSandbox = Annotated[
     bool,
-    typer.Option("--require-sandbox", help="Refuse to decode without a full sandbox."),
+    typer.Option("--require-sandbox", help="Refuse to decode where no sandbox works."),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, from a sampled probe.")

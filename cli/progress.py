@@ -111,11 +111,14 @@ class Lines:
         self._every_s = every_s
         self._tally = Tally(0, 0)
         self._finished = threading.Event()
-        self._thread = threading.Thread(target=self._report, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self, total: int, done: int) -> None:
-        """Begins to report."""
+        """Begins to report; a command of several runs begins anew with each."""
+        self.finish()
         self._tally = Tally(total, done)
+        self._finished.clear()
+        self._thread = threading.Thread(target=self._report, daemon=True)
         self._thread.start()
 
     def advance(self, counts: Mapping[str, int]) -> None:
@@ -129,7 +132,7 @@ class Lines:
     def finish(self) -> None:
         """Ends the reports."""
         self._finished.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
 
     def _report(self) -> None:

@@ -9,7 +9,18 @@ import pyarrow as pa
 
 from mover_ray.status import ANSWERED, RETRIED_BY_DEFAULT, Status
 
-__all__ = ["ANSWERED", "EXTRACT", "FACES", "MANIFEST", "RESULT", "RETRIED_BY_DEFAULT", "Status"]
+__all__ = [
+    "ANSWERED",
+    "EXTRACT",
+    "FACES",
+    "FORGED",
+    "FORGING",
+    "MANIFEST",
+    "RESULT",
+    "RETRIED_BY_DEFAULT",
+    "SURVEY",
+    "Status",
+]
 
 _BOX = pa.list_(pa.float32(), 4)
 _AFFINE = pa.list_(pa.float32(), 6)
@@ -145,6 +156,11 @@ RESULT = pa.schema(
 )
 
 
+# 8-bit gray PNG of the crop's size. Null in real videos, where the manifest names no mask,
+# and where nobody asked for masks, as in `score`.
+_CROP_MASK = pa.field("mask", pa.binary())
+
+
 def _crop_struct(*image: pa.Field) -> pa.DataType:
     return pa.struct(
         [
@@ -165,11 +181,12 @@ _EXTRACTED = [*MANIFEST, pa.field("sha256", pa.string()), *_OUTCOME, *_VIDEO]
 
 #: Aligned crops, landmarks and facial parts: what `extract` writes and training reads.
 #: `affine` is the 2x3 matrix, row-major, that takes displayed pixels into the crop;
-#: `landmarks` and `part_boxes` are in pixels of the crop; `jpeg` holds the crop.
+#: `landmarks` and `part_boxes` are in pixels of the crop; `jpeg` holds the crop, `mask` the
+#: levels at which a fake is manipulated, 0 to 255, where its manifest row names a mask.
 EXTRACT = pa.schema(
     [
         *_EXTRACTED,
-        _required("crops", pa.list_(_crop_struct(_required("jpeg", pa.binary())))),
+        _required("crops", pa.list_(_crop_struct(_required("jpeg", pa.binary()), _CROP_MASK))),
         *_COSTS,
         pa.field("bytes_read", pa.int64()),
     ]
@@ -186,6 +203,7 @@ FACES = pa.schema(
             pa.list_(
                 _crop_struct(
                     pa.field("pixels", pa.large_binary()),
+                    _CROP_MASK,
                     _required("detector_score", pa.float32()),
                     _required("group", pa.int32()),
                 )
@@ -195,3 +213,46 @@ FACES = pa.schema(
         pa.field("bytes_read", pa.int64()),
     ]
 )
+
+#: What `forge` finds out about each source: the clip that will be forged, which begins at
+#: `first_frame` and has one face throughout, `face_px` pixels tall or wide; `jaw` is its
+#: median jaw line once the face fills the unit square upright.
+SURVEY = pa.schema(
+    [
+        *_EXTRACTED[:-2],
+        pa.field("first_frame", pa.int64()),
+        pa.field("clip_frames", pa.int32()),
+        pa.field("face_px", pa.float32()),
+        pa.field("jaw", pa.list_(pa.list_(pa.float32(), 2), 17)),
+        pa.field("decode_ms", pa.float32()),
+        pa.field("faces_ms", pa.float32()),
+    ]
+)
+
+_FORGED = [
+    *MANIFEST,
+    pa.field("sha256", pa.string()),
+    *_OUTCOME,
+    pa.field("manipulation", pa.string()),
+    pa.field("target_uri", pa.string()),
+    pa.field("partner_uri", pa.string()),
+    pa.field("first_frame", pa.int64()),
+    pa.field("num_frames", pa.int32()),
+    pa.field("fps", pa.float64()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("mask_share", pa.float32()),
+    pa.field("decode_ms", pa.float32()),
+    pa.field("forge_ms", pa.float32()),
+    pa.field("encode_ms", pa.float32()),
+]
+
+#: Between forging and storing: as `FORGED`, with the bytes of the files.
+FORGING = pa.schema(
+    [*_FORGED, pa.field("video", pa.large_binary()), pa.field("mask", pa.large_binary())]
+)
+
+#: One row a file of the corpus: what `forge` writes. `uri`, `pair_uri` and `mask_uri` name
+#: files of the corpus, `target_uri` and `partner_uri` the sources that they were made from.
+#: `mask_share` is the mean of the masks. Without status `ok` there is no file.
+FORGED = pa.schema([*_FORGED, _required("run_id", pa.string())])

@@ -8,15 +8,16 @@ video would have it. Same seed, same clips.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from mover_ray.video.encode import EncoderConfig, encode_video
+
 FPS = 25
-# Whole macroblocks: of a height of 360, x264 gives other bytes on every run.
 WIDTH_PX, HEIGHT_PX = 512, 384
 
 Alteration = Callable[[np.ndarray, float], np.ndarray]
@@ -94,7 +95,8 @@ def write_clip(clip: Clip, folder: Path, seed: int) -> Path:
     path = folder / clip.name
     if not path.exists():
         unfinished = path.with_suffix(".part")
-        _encode(unfinished, _frames(clip, seed), clip.crf)
+        encoder = EncoderConfig(crf=clip.crf, preset="veryfast")
+        unfinished.write_bytes(encode_video(_frames(clip, seed), Fraction(FPS), encoder))
         if clip.truncated:
             with unfinished.open("r+b") as file:
                 file.truncate(unfinished.stat().st_size * 2 // 5)
@@ -160,17 +162,6 @@ def _look(picture: np.ndarray, view: View) -> np.ndarray:
         borderMode=cv2.BORDER_REFLECT_101,
     )
     return np.asarray(cv2.convertScaleAbs(seen, alpha=view.gain))
-
-
-def _encode(path: Path, frames: Iterator[np.ndarray], crf: int) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "veryfast"}
-        stream.thread_count = 1  # the bytes of the stream depend on it
-        for pixels in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def _blend(

@@ -13,7 +13,7 @@ from mover_ray.pipelines.proof import take_account
 from mover_ray.provenance import sha256_bytes
 from mover_ray.storage import normalise
 
-_FOLDERS = {"score": "results", "extract": "crops"}
+_FOLDERS = {"score": "results", "extract": "crops", "forge": "files"}
 _SHOWN_IDS = 10
 _READERS = 16
 
