@@ -60,7 +60,7 @@ def init(
     ] = "float32",
     as_json: Json = False,
 ) -> None:
-    """Make a bundle with random weights, the smallest size by default.
+    """Make a bundle with random weights.
 
     It is marked untrained: `score` refuses it without --allow-untrained.
     """
@@ -70,6 +70,57 @@ def init(
     settings = parse_assignments(assignments or ())
     made = bundle.init(out, name, settings, seed=seed, storage=storage)
     _show(made, as_json=as_json)
+
+
+@app.command()
+def calibrate(
+    path: BundlePath,
+    results: Annotated[
+        str, typer.Option(help="Results of `score` with this bundle.", metavar="RESULTS")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make; without it nothing is written.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to fit on; never test.")] = "val",
+    method: Annotated[
+        Literal["temperature", "isotonic"],
+        typer.Option(help="isotonic needs a thousand videos or more."),
+    ] = "temperature",
+    manifest: Annotated[
+        str | None,
+        typer.Option(help="Where labels come from, if not the results' own manifest."),
+    ] = None,
+    prevalence: Annotated[
+        float, typer.Option(help="Share of fakes that false alarms are told for.")
+    ] = 0.001,
+    as_json: Json = False,
+) -> None:
+    """Fit scores and thresholds to validation results.
+
+    Says in plain words what each threshold finds and how many false alarms it gives.
+    """
+    from mover_ray.operations import calibrate as operation
+
+    options = operation.CalibrateOptions(
+        bundle=str(path),
+        results=results,
+        split=split,
+        method=method,
+        prevalence=prevalence,
+        manifest=manifest,
+        out=str(out) if out else None,
+    )
+    found = operation.calibrate(options)
+    if as_json:
+        print_json(found.as_json())
+        return
+    typer.echo(f"fitted on {found.real_videos:,} real and {found.fake_videos:,} fake videos")
+    rows = [[name, f"{found.before[name]:.4f}", f"{found.after[name]:.4f}"] for name in found.after]
+    print_table(["error on them", "before", "after"], rows, numbers=2)
+    for alarms in found.alarms:
+        typer.echo(alarms.sentence())
+    if found.model_sha256:
+        typer.echo(f"written: {out}, model_sha256 {found.model_sha256}")
 
 
 def _show(found: "Bundle", *, as_json: bool) -> None:

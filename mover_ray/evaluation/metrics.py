@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.floating]
+from mover_ray.evaluation.ranking import Bools, Floats, Ranking
+
 Bytes = npt.NDArray[np.uint8]
 
 _LEVELS = 256
@@ -41,11 +41,12 @@ def roc_curve(labels: Bools, scores: Floats) -> RocCurve:
     Raises:
         ValueError: One kind only, a score that is no number, or lengths that differ.
     """
-    fakes, reals, thresholds = _cumulated(labels, scores)
+    ranking = rank(labels, scores)
+    counts = ranking.count()
     return RocCurve(
-        np.concatenate([[0.0], reals / reals[-1]]),
-        np.concatenate([[0.0], fakes / fakes[-1]]),
-        np.concatenate([[np.inf], thresholds]),
+        np.concatenate([[0.0], counts.false_positive_rate]),
+        np.concatenate([[0.0], counts.true_positive_rate]),
+        np.concatenate([[np.inf], ranking.thresholds]),
     )
 
 
@@ -59,8 +60,7 @@ def roc_auc(labels: Bools, scores: Floats) -> float:
     Raises:
         ValueError: As `roc_curve`.
     """
-    curve = roc_curve(labels, scores)
-    return float(np.trapezoid(curve.true_positive_rate, curve.false_positive_rate))
+    return float(rank(labels, scores).count().auc())
 
 
 def average_precision(labels: Bools, scores: Floats) -> float:
@@ -73,9 +73,7 @@ def average_precision(labels: Bools, scores: Floats) -> float:
     Raises:
         ValueError: As `roc_curve`.
     """
-    fakes, reals, _ = _cumulated(labels, scores)
-    precision = fakes / (fakes + reals)
-    return float((np.diff(fakes, prepend=0) * precision).sum() / fakes[-1])
+    return float(rank(labels, scores).count().average_precision())
 
 
 def equal_error_rate(labels: Bools, scores: Floats) -> float:
@@ -90,14 +88,7 @@ def equal_error_rate(labels: Bools, scores: Floats) -> float:
     Raises:
         ValueError: As `roc_curve`.
     """
-    curve = roc_curve(labels, scores)
-    missed = 1 - curve.true_positive_rate
-    excess = curve.false_positive_rate - missed
-    after = int(np.argmax(excess >= 0))
-    step = excess[after] - excess[after - 1]
-    share = -excess[after - 1] / step
-    low, high = curve.false_positive_rate[after - 1 : after + 1]
-    return float(low + share * (high - low))
+    return float(rank(labels, scores).count().equal_error_rate())
 
 
 def tpr_at_fpr(labels: Bools, scores: Floats, fpr: float) -> float:
@@ -113,9 +104,7 @@ def tpr_at_fpr(labels: Bools, scores: Floats, fpr: float) -> float:
     Raises:
         ValueError: As `roc_curve`.
     """
-    curve = roc_curve(labels, scores)
-    allowed = curve.false_positive_rate <= fpr
-    return float(curve.true_positive_rate[allowed].max())
+    return float(rank(labels, scores).count().tpr_at_fpr(fpr))
 
 
 def balanced_accuracy(labels: Bools, scores: Floats, threshold: float) -> float:
@@ -129,9 +118,24 @@ def balanced_accuracy(labels: Bools, scores: Floats, threshold: float) -> float:
     Raises:
         ValueError: As `roc_curve`.
     """
-    _check(labels, scores)
-    called = scores >= threshold
-    return float((called[labels].mean() + (~called[~labels]).mean()) / 2)
+    return float(rank(labels, scores).count().balanced_accuracy(threshold))
+
+
+def best_threshold(labels: Bools, scores: Floats) -> float:
+    """Gives the threshold that separates the kinds best, by balanced accuracy; for validation data.
+
+    Args:
+        labels: [N], True for fake; both kinds must be there.
+        scores: [N], finite.
+
+    Raises:
+        ValueError: As `roc_curve`.
+    """
+    ranking = rank(labels, scores)
+    counts = ranking.count()
+    best = int(np.argmax(counts.true_positive_rate - counts.false_positive_rate))
+    # Half-way to the next lower score: as far from the videos of both sides as it can be.
+    return float(ranking.thresholds[best : best + 2].mean())
 
 
 def brier_score(labels: Bools, probabilities: Floats) -> float:
@@ -272,16 +276,18 @@ class PixelAuc:
         return wins / (2 * pairs)
 
 
-def _cumulated(
-    labels: Bools, scores: Floats
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Counts the fakes and reals at or above each distinct score, from the highest on."""
+def rank(labels: Bools, scores: Floats) -> Ranking:
+    """Puts scores in order, to be measured in more ways than one.
+
+    Args:
+        labels: [N], True for fake; both kinds must be there.
+        scores: [N], finite.
+
+    Raises:
+        ValueError: As `roc_curve`.
+    """
     _check(labels, scores)
-    order = np.argsort(-scores, kind="stable")
-    ranked, fake = scores[order].astype(np.float64), labels[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    fakes = np.cumsum(fake, dtype=np.int64)[last]
-    return fakes, last + 1 - fakes, ranked[last]
+    return Ranking.of(labels, scores)
 
 
 def _check(labels: Bools, scores: Floats) -> None:

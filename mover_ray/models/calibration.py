@@ -1,7 +1,10 @@
 """From the strongest track's logit to a probability, and the thresholds that go with it."""
 
+import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mover_ray.config import check_at_least, check_range
 from mover_ray.errors import ConfigError, InputError
@@ -16,7 +19,7 @@ LEAST_REAL_VIDEOS = 300
 class Calibration:
     """logit(p) = logit / temperature + bias - track_penalty * ln(number of tracks).
 
-    The identity by default.
+    The identity by default. Where there is a curve, p is read from it instead.
     """
 
     temperature: float = 1.0
@@ -25,12 +28,20 @@ class Calibration:
     """Added to the logit; below 0 it makes fewer videos suspicious."""
     track_penalty: float = 0.0
     """Undoes the rise of a maximum over many faces; 0 leaves it."""
+    curve_logits: tuple[float, ...] = ()
+    """Where the curve's points lie, ascending; empty for no curve."""
+    curve_scores: tuple[float, ...] = ()
+    """The probability at each of them, never falling; on straight lines between."""
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` for a value that would not keep the order of scores."""
         check_range(self, "temperature", 1e-3, 1e3)
         check_range(self, "bias", -1e3, 1e3)
         check_range(self, "track_penalty", 0.0, 1e3)
+        if len(self.curve_logits) != len(self.curve_scores):
+            raise ConfigError("curve_logits and curve_scores differ in length")
+        if not (_rises(self.curve_logits) and _rises((0.0, *self.curve_scores, 1.0))):
+            raise ConfigError("curve_logits or curve_scores fall, or leave their range")
 
     def apply(self, logit: float, num_tracks: int) -> float:
         """Gives the probability of manipulation.
@@ -44,10 +55,22 @@ class Calibration:
         """
         if not math.isfinite(logit):
             raise InputError(Status.MODEL_ERROR, f"the model gave no finite logit: {logit}")
+        scaled = self.logit(logit, num_tracks)
+        if self.curve_logits:
+            return _interpolate(scaled, self.curve_logits, self.curve_scores)
+        return _sigmoid(scaled)
+
+    def logit(self, logit: float, num_tracks: int) -> float:
+        """Gives the logit after temperature, bias and track penalty, before any curve.
+
+        Args:
+            logit: Largest logit of the video's eligible tracks, finite.
+            num_tracks: Number of those tracks, at least 1.
+        """
         if num_tracks < 1:
             raise ValueError(f"a score needs a track: {num_tracks}")
         penalty = self.track_penalty * math.log(num_tracks)
-        return _sigmoid(logit / self.temperature + self.bias - penalty)
+        return logit / self.temperature + self.bias - penalty
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +84,8 @@ class Threshold:
     real_videos: int = 0
     """How many real videos it was measured on."""
     score: float | None = None
-    """The threshold; None where fewer than 300 real videos stood behind it."""
+    """The threshold; None where fewer than 300 real videos stood behind it, or where so many
+    of them have the highest score there is that no threshold keeps to the rate."""
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` for a threshold that nothing stands behind."""
@@ -90,6 +114,20 @@ def find_threshold(
     if not fitting:
         return None
     return max(fitting, key=lambda threshold: threshold.min_tracks).score
+
+
+def _rises(values: Sequence[float]) -> bool:
+    """Whether values are finite and none is below the one before."""
+    return all(map(math.isfinite, values)) and all(a <= b for a, b in pairwise(values))
+
+
+def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Reads a curve at `x`; beyond its ends it is level."""
+    after = bisect.bisect_right(xs, x)
+    if after in (0, len(xs)):
+        return ys[max(after - 1, 0)]
+    share = (x - xs[after - 1]) / (xs[after] - xs[after - 1])
+    return ys[after - 1] + share * (ys[after] - ys[after - 1])
 
 
 def _sigmoid(x: float) -> float:

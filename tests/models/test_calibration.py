@@ -55,6 +55,33 @@ def test_follows_its_formula() -> None:
     assert calibration.apply(3.0, 4) == pytest.approx(expected)
 
 
+CURVE = Calibration(curve_logits=(-1.0, 0.0, 2.0), curve_scores=(0.1, 0.1, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("logit", "score"), [(-5, 0.1), (-1, 0.1), (-0.5, 0.1), (1, 0.5), (2, 0.9), (7, 0.9)]
+)
+def test_a_curve_is_straight_between_its_points_and_level_beyond(
+    logit: float, score: float
+) -> None:
+    assert CURVE.apply(logit, 1) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        {"curve_logits": (0.0, 1.0), "curve_scores": (0.5,)},
+        {"curve_logits": (1.0, 0.0), "curve_scores": (0.1, 0.5)},
+        {"curve_logits": (0.0, 1.0), "curve_scores": (0.5, 0.1)},
+        {"curve_logits": (0.0, 1.0), "curve_scores": (0.5, 1.1)},
+        {"curve_logits": (0.0, math.nan), "curve_scores": (0.1, 0.5)},
+    ],
+)
+def test_a_curve_that_falls_or_leaves_its_range_is_refused(curve: dict) -> None:
+    with pytest.raises(ConfigError, match="curve_"):
+        Calibration(**curve)
+
+
 @pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
 def test_no_score_comes_of_a_logit_that_is_not_finite(logit: float) -> None:
     with pytest.raises(InputError) as caught:
@@ -71,7 +98,7 @@ def test_a_video_without_a_track_has_no_score() -> None:
     "settings",
     [{"temperature": 0.0}, {"temperature": -1.0}, {"track_penalty": -0.1}, {"bias": math.nan}],
 )
-def test_values_that_would_turn_the_order_are_refused(settings: dict[str, float]) -> None:
+def test_values_that_would_turn_the_order_are_refused(settings: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         Calibration(**settings)
 
