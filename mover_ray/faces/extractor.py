@@ -1,19 +1,20 @@
 """Frames in, tracks of aligned faces out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import cv2
 import numpy as np
 
 from mover_ray.faces.alignment import align, crop, usable
-from mover_ray.faces.base import Detections, Floats, Image
+from mover_ray.faces.base import Detections, Floats
 from mover_ray.faces.observations import FaceObservation, FaceTracks, FrameLike
 from mover_ray.faces.parts import part_boxes
 from mover_ray.faces.policy import FacePolicy
 from mover_ray.faces.quality import quality
 from mover_ray.faces.registry import build_detector, build_landmarker
 from mover_ray.faces.retention import CropBudget, eligible_tracks
+from mover_ray.faces.search import FaceSearch
 from mover_ray.faces.tracking import Tracker
 from mover_ray.faces.warping import transform
 
@@ -60,22 +61,14 @@ class FaceExtractor:
         tracks = FaceTracks()
         tracker = Tracker(self._policy.track_iou)
         budget = CropBudget(self._policy)
+        search = FaceSearch(self._detector, self._policy)
         for batch in _batches(frames):
-            for frame, found in zip(batch, self._detect(batch), strict=True):
+            found_in = search.find([frame.image for frame in batch])
+            for frame, found in zip(batch, found_in, strict=True):
                 self._look(frame, found, tracks, tracker)
             budget.enforce(tracks.observations)
         self._finish(tracks, budget)
         return tracks
-
-    def _detect(self, frames: Sequence[FrameLike]) -> list[Detections]:
-        """Searches down-scaled frames; gives boxes in pixels of the whole ones."""
-        scaled = [shrink(frame.image, self._policy.detection_size_px) for frame in frames]
-        return [
-            Detections(faces.boxes * _growth(small, frame.image), faces.scores)
-            for frame, small, faces in zip(
-                frames, scaled, self._detector.detect(scaled), strict=True
-            )
-        ]
 
     def _look(
         self, frame: FrameLike, found: Detections, tracks: FaceTracks, tracker: Tracker
@@ -126,22 +119,6 @@ class FaceExtractor:
             if seen.track_id not in tracks.eligible:
                 seen.crop = None
         tracks.observations.sort(key=lambda seen: (seen.track_id, seen.frame_index))
-
-
-def shrink(image: Image, longer_px: int) -> Image:
-    """Gives the image with its longer side at most `longer_px`, each pixel an average."""
-    height, width = image.shape[:2]
-    scale = longer_px / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _growth(small: Image, big: Image) -> Floats:
-    """Gives the factors [4] that take xyxy of the small image to the big one."""
-    ratio_y, ratio_x = (np.array(big.shape[:2]) / small.shape[:2]).tolist()
-    return np.array([ratio_x, ratio_y, ratio_x, ratio_y], dtype=np.float32)
 
 
 def _batches(frames: Iterable[FrameLike]) -> Iterator[list[FrameLike]]:

@@ -73,19 +73,25 @@ def part_polygons(landmarks: Floats) -> dict[str, list[Floats]]:
     Returns:
         One convex polygon [P, 2] a part, two (left, right) for brows, eyes and cheeks.
     """
+    points = _part_points(np.asarray(landmarks, np.float32))
+    return {part: [_hull(one) for one in pieces] for part, pieces in points.items()}
+
+
+def _part_points(landmarks: Floats) -> dict[str, list[Floats]]:
+    """Gives, by part, the points whose convex hulls are its outlines."""
     up = landmarks[17:27].mean(axis=0) - landmarks[36:48].mean(axis=0)
     sideways = (landmarks[35] - landmarks[31]) / 4
     mouth = landmarks[48:60]
     return {
-        "brows": [_hull(_band(landmarks[part], up, 0.25)) for part in _BROWS],
-        "eyes": [_hull(_band(landmarks[part], up, 0.3)) for part in _EYES],
-        "nose_root": [_hull(landmarks[[21, 22, 42, 28, 39]])],
-        "nose": [_hull([*landmarks[27:36], landmarks[31] - sideways, landmarks[35] + sideways])],
+        "brows": [_band(landmarks[part], up, 0.25) for part in _BROWS],
+        "eyes": [_band(landmarks[part], up, 0.3) for part in _EYES],
+        "nose_root": [landmarks[[21, 22, 42, 28, 39]]],
+        "nose": [np.vstack([landmarks[27:36], landmarks[31] - sideways, landmarks[35] + sideways])],
         "cheeks": [
-            _hull([*landmarks[part[:-3]], *(landmarks[part[-3:]] - 0.3 * up)]) for part in _CHEEKS
+            np.vstack([landmarks[part[:-3]], landmarks[part[-3:]] - 0.3 * up]) for part in _CHEEKS
         ],
-        "mouth": [_hull(mouth + 0.15 * (mouth - mouth.mean(axis=0)))],
-        "chin": [_hull(landmarks[[*range(5, 12), *range(54, 60), 48]])],
+        "mouth": [mouth + 0.15 * (mouth - mouth.mean(axis=0))],
+        "chin": [landmarks[[*range(5, 12), *range(54, 60), 48]]],
     }
 
 
@@ -108,11 +114,11 @@ def part_boxes(landmarks: Floats, size_px: int) -> dict[str, Floats]:
         so on. Parts outside the crop are absent.
     """
     boxes = {}
-    for part, polygons in part_polygons(landmarks).items():
-        names = [part] if len(polygons) == 1 else [f"{part}_left", f"{part}_right"]
-        for name, polygon in zip(names, polygons, strict=True):
+    for part, pieces in _part_points(np.asarray(landmarks, np.float32)).items():
+        names = [part] if len(pieces) == 1 else [f"{part}_left", f"{part}_right"]
+        for name, points in zip(names, pieces, strict=True):
             # Points name centres of pixels, boxes their edges.
-            ends = np.concatenate([polygon.min(axis=0), polygon.max(axis=0)]) + 0.5
+            ends = np.concatenate([points.min(axis=0), points.max(axis=0)]) + 0.5
             box = np.clip(ends, 0, size_px).astype(np.float32)
             if (box[:2] < box[2:]).all():
                 boxes[name] = box

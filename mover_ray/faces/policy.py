@@ -19,11 +19,21 @@ class FacePolicy:
     """Weights file of a detector that does not carry its own; a local path."""
     detector_sha256: str | None = None
     """SHA-256 of that file; a file with another hash is refused."""
-    detection_size_px: int = 480
-    """Longer side of the down-scaled frame in which faces are searched.
+    detection_face_px: int = 20
+    """A frame is searched down-scaled until a face of `eligible_face_px` has this many pixels.
 
-    `centerface` finds every face of 24 pixels there and nine in ten of 20, so 480 px
-    loses none above a twentieth of the longer side; time grows with the square.
+    `centerface` finds all plain faces of 20 pixels and 97 % of those of 16 (docs/faces.md);
+    time grows with the square. `dlib` needs 80.
+    """
+    detection_size_px: int = 1152
+    """Longest side of the down-scaled frame, in pixels, whatever `detection_face_px` asks for."""
+    search_every: int = 16
+    """A frame is searched everywhere at least once in so many sampled frames.
+
+    Between, faces are searched for near their last places and where the picture has
+    changed most (`faces.search`): a fraction of the work, and no face fewer on real videos
+    (docs/faces.md). 1 searches every frame everywhere, eight at a time: for detectors on
+    a GPU.
     """
     min_score: float = 0.5
     """Detections below this score are dropped. In [0, 1] on the scale of `faces.scores`."""
@@ -58,5 +68,7 @@ class FacePolicy:
         check_range(self, "margin", 1.0, 4.0)
         check_range(self, "size_px", 32, 1024)
         check_range(self, "detection_size_px", 64, 8192)
+        check_range(self, "detection_face_px", 8, 512)
+        check_at_least(self, "search_every", 1)
         for name in ("max_faces", "max_crops", "eligible_frames", "eligible_face_px"):
             check_at_least(self, name, 1)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mover_ray.faces.base import Floats, Image
+from mover_ray.faces.reduction import halve
 
 Affine = npt.NDArray[np.floating]
 
@@ -32,10 +33,10 @@ def scale_of(affine: Affine) -> float:
 def warp(image: Image, affine: Affine, size_px: int) -> Image:
     """Gives the square picture that an affine map cuts out of an image.
 
-    Where the map shrinks, the part of the image that is needed is first averaged down
-    to the target's scale. Bilinear reading alone looks at four pixels only and would
-    skip the others: texture of a big face would turn into false patterns, the very
-    kind that a detector of manipulations looks for.
+    Bilinear reading alone looks at four pixels and would skip the others of a big face:
+    its texture would turn into false patterns, the very kind that a detector of
+    manipulations looks for. So the part of the image that is needed is first halved until
+    the map shrinks it by less than half; four pixels are then enough.
 
     Args:
         image: uint8 [H, W] or [H, W, 3].
@@ -45,35 +46,38 @@ def warp(image: Image, affine: Affine, size_px: int) -> Image:
     Returns:
         uint8 [size_px, size_px] or [size_px, size_px, 3]; black outside the image.
     """
-    affine = np.asarray(affine, dtype=np.float64)
-    left, top, right, bottom = _needed(image, affine, size_px)
-    if left >= right or top >= bottom:
+    part, affine = _needed(image, affine, size_px)
+    if not part.size:
         return np.zeros((size_px, size_px, *image.shape[2:]), dtype=np.uint8)
-    part = image[top:bottom, left:right]
-    affine = _after(affine, left, top, 1.0, 1.0)
-    scale = scale_of(affine)
-    if scale < 1:
-        width, height = (max(1, round(side * scale)) for side in (right - left, bottom - top))
-        affine = _after(affine, 0, 0, width / part.shape[1], height / part.shape[0])
-        part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+    while scale_of(affine) < 0.5 and min(part.shape[:2]) > 1:
+        part, affine = halve(part), _after(affine, 0, 0, 0.5)
     warped: Image = cv2.warpAffine(part, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
     return warped
 
 
-def _needed(image: Image, affine: Affine, size_px: int) -> tuple[int, int, int, int]:
-    """Gives the part of the image, clipped to it, from which the picture's pixels come."""
+def _needed(image: Image, affine: Affine, size_px: int) -> tuple[Image, Affine]:
+    """Cuts out the part of an image from which the pixels of its picture come.
+
+    Args:
+        image: uint8 [H, W] or [H, W, 3].
+        affine: Takes pixels of the image into the picture.
+        size_px: Side of the picture.
+
+    Returns:
+        A view of the image, empty where the map misses it; and the map of that view.
+    """
+    affine = np.asarray(affine, dtype=np.float64)
     low, high = -_REACH_PX, size_px - 1 + _REACH_PX
     corners = np.array([[low, low], [high, low], [low, high], [high, high]], dtype=np.float64)
     inside = transform(cv2.invertAffineTransform(affine), corners)
     height, width = image.shape[:2]
     left, top = np.clip(np.floor(inside.min(axis=0)), 0, (width, height)).astype(int)
     right, bottom = np.clip(np.ceil(inside.max(axis=0)) + 1, 0, (width, height)).astype(int)
-    return int(left), int(top), int(right), int(bottom)
+    return image[top:bottom, left:right], _after(affine, int(left), int(top), 1.0)
 
 
-def _after(affine: Affine, left: int, top: int, scale_x: float, scale_y: float) -> Affine:
+def _after(affine: Affine, left: int, top: int, scale: float) -> Affine:
     """Gives the map for an image that was cut at (left, top), then scaled."""
     # A scaled pixel's centre c lies at (c + 0.5) / scale - 0.5 of the cut image.
-    linear = affine[:, :2] / (scale_x, scale_y)
-    origin = np.array([left + 0.5 / scale_x - 0.5, top + 0.5 / scale_y - 0.5])
-    return np.column_stack([linear, affine[:, :2] @ origin + affine[:, 2]])
+    origin = np.array([left, top]) + (0.5 / scale - 0.5)
+    return np.column_stack([affine[:, :2] / scale, affine[:, :2] @ origin + affine[:, 2]])

@@ -63,3 +63,19 @@ def test_fine_texture_becomes_gray_and_no_pattern():
     inside = slice(40, 60)
     plain = cv2.warpAffine(lines, affine, (100, 100))[inside, inside]
     assert warp(lines, affine, 100)[inside, inside].std() < plain.std() / 4
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.7, 0.51, 0.3, 0.12])
+def test_a_shrunk_picture_is_near_the_average_of_what_it_shows(portrait, scale):
+    """Against eight by eight readings a pixel."""
+    big = cv2.resize(portrait, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+    affine = _similarity(scale, 0.2)
+    affine[:, 2] = 80 - affine[:, :2] @ np.array([450.0, 250.0])
+    fine = affine * 8
+    fine[:, 2] += 3.5
+    many = cv2.warpAffine(big, fine, (1280, 1280)).astype(np.float32)
+    wanted = cv2.resize(many, (160, 160), interpolation=cv2.INTER_AREA)
+    error = np.abs(warp(big, affine, 160) - wanted).mean()
+    assert error < 3
+    if scale < 0.5:
+        assert error < np.abs(cv2.warpAffine(big, affine, (160, 160)) - wanted).mean() / 1.5
