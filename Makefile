@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-index-url --generate-hashes --custom-compile-command 'make lock' \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test test-slow check format lock clean
+.PHONY: help setup demo test test-slow ablation check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -29,6 +29,10 @@ test: $(STAMP) ## the test suite, without the long tests
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/pytest -m slow
+
+ablation: $(STAMP) ## what each choice of Mover's is worth; hours, resumable (SEEDS="0 1 2")
+	$(BIN)/python benchmarks/ablation.py --work build/ablation --seeds $(or $(SEEDS),0 1 2) \
+		--json build/ablation/table.json
 
 check: $(STAMP) ## style, types and import contracts
 	$(BIN)/ruff check

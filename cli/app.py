@@ -12,7 +12,7 @@ from mover_ray import __version__
 from mover_ray.errors import Interrupted, MoverRayError
 from mover_ray.log import set_up_logging
 
-from . import demo, doctor, extract, manifest, models, runs, score
+from . import demo, doctor, evaluate, extract, forge, manifest, models, runs, score, train
 from .console import print_error
 
 PROGRAM = "mover-ray"
@@ -29,8 +29,11 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("score")(score.score)
 app.command("extract")(extract.extract)
+app.command("forge")(forge.forge)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
 app.add_typer(runs.app, name="runs")
 app.command("doctor")(doctor.doctor)
 

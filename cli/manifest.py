@@ -82,8 +82,8 @@ def dataset(
     """List a public dataset as it lies on disk or in S3.
 
     Labels, splits and pairs come from its own metadata. Says what is missing.
-    NAME is celebdf-v1, celebdf-v2, celebdf-pp, deeperforensics, dfd, dfdc, dfdcp
-    or faceforensics.
+    NAME is celebdf-v1, celebdf-v2, celebdf-pp, deeperforensics, dfd, dfdc, dfdcp,
+    faceforensics or wilddeepfake.
     """
     from mover_ray.datasets import manifest
     from mover_ray.datasets.catalog import read_dataset

@@ -101,7 +101,7 @@ class Interrupted(MoverRayError):  # noqa: N818 # a request that was followed, n
 
     def __init__(self, signal_number: int) -> None:
         """Exits as a shell would report that signal: 130 for SIGINT, 143 for SIGTERM."""
-        super().__init__("stopped on request; every finished video is kept")
+        super().__init__("stopped on request; everything that was committed is kept")
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
         self.hint = "run the same command again to go on where it stopped"

@@ -17,6 +17,7 @@ READERS: dict[str, str] = {
     "dfdc": "mover_ray.datasets.dfdc:read",
     "dfdcp": "mover_ray.datasets.dfdc:read_preview",
     "faceforensics": "mover_ray.datasets.faceforensics:read",
+    "wilddeepfake": "mover_ray.datasets.wilddeepfake:read",
 }
 
 

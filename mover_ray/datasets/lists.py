@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mover_ray.datasets.rows import VERSION_COLUMNS, compute_ids, table_from_columns
+from mover_ray.datasets.sequences import split_sequence
 from mover_ray.errors import ConfigError, LocationError, StorageError
 from mover_ray.schemas import MANIFEST
 from mover_ray.status import Status
@@ -246,6 +247,9 @@ def _stat_all(wanted: Sequence[tuple[str, str | None]]) -> list[ObjectInfo | Sto
 
 def _stat_or_error(wanted: tuple[str, str | None]) -> ObjectInfo | StorageError:
     uri, version_id = wanted
+    # A sequence's size and version are its archive's.
+    sequence = split_sequence(uri)
+    uri = uri if sequence is None else sequence[0]
     try:
         return storage_for(uri).stat(uri, version_id=version_id)
     except StorageError as error:

@@ -62,7 +62,7 @@ def plan(config: ExtractConfig) -> Job:
     metadata = {"mover_ray.faces": dump_json(shaping["faces"])}
     return Job(
         folder="crops",
-        prepare=config.find_faces(config.faces, config.sampling),
+        prepare=config.find_faces(config.faces, config.sampling, with_masks=True),
         finish=StageSpec(
             name="encode",
             build=partial(EncodeCrops, config.faces.size_px),

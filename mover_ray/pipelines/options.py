@@ -26,6 +26,7 @@ _FOREIGN = {
     "score": ("faces", "sampling"),
     "extract": ("scoring",),
     "forge": ("faces", "sampling", "scoring"),
+    "train": (),
 }
 _KEEPER = {"faces": "extract", "sampling": "extract", "scoring": "score"}
 
@@ -45,8 +46,10 @@ class RunConfig:
     ray: RayConfig = field(default_factory=RayConfig)
     """How to reach or start Ray."""
 
-    def find_faces(self, faces: FacePolicy, sampling: SamplingPolicy) -> StageSpec:
-        """Gives the first stage, the same for every command."""
+    def find_faces(
+        self, faces: FacePolicy, sampling: SamplingPolicy, *, with_masks: bool = False
+    ) -> StageSpec:
+        """Gives the first stage; only training wants to know the masks of given fakes."""
         build = partial(
             FindFaces,
             faces,
@@ -54,6 +57,7 @@ class RunConfig:
             self.video,
             self.sampling_secret,
             require_sandbox=self.require_sandbox,
+            with_masks=with_masks,
         )
         return StageSpec(name="find-faces", build=build, schema=FACES)
 

@@ -11,11 +11,12 @@ from functools import partial
 from typing import Final
 
 from mover_ray.datasets.rows import expected_object
+from mover_ray.datasets.sequences import split_sequence
 from mover_ray.errors import InputError, LocationError, StorageError
 from mover_ray.stages.base import Row
 from mover_ray.status import Status
 from mover_ray.storage import ObjectInfo, Storage, storage_for, uri_to_path
-from mover_ray.video.attempt import VideoBytes
+from mover_ray.video.attempt import ArchivedSequence, VideoBytes
 from mover_ray.video.ranged_object import RangedObject
 
 #: Smaller objects are read whole: one request and a hash of all bytes, for less than 0.25 s at
@@ -36,14 +37,24 @@ class FetchedVideo:
 class ReachableVideo:
     """A video that can be decoded; what it cost is complete once it has been."""
 
-    def __init__(self, source: FetchedVideo | RangedObject) -> None:
-        """Takes an open source, which stays the caller's."""
+    def __init__(self, source: FetchedVideo | RangedObject, folder: str | None = None) -> None:
+        """Takes an open source, which stays the caller's.
+
+        Args:
+            source: The video, or the archive that holds it.
+            folder: Of an archive, the one with the pictures.
+        """
         self._source = source
+        self._folder = folder
 
     @property
     def bytes(self) -> VideoBytes:
         """What `VideoReader.open` takes."""
-        return self._source if isinstance(self._source, RangedObject) else self._source.descriptor
+        if isinstance(self._source, RangedObject):
+            return self._source
+        if self._folder is not None:
+            return ArchivedSequence(self._source.descriptor, self._folder)
+        return self._source.descriptor
 
     @property
     def bytes_read(self) -> int:
@@ -57,7 +68,7 @@ class ReachableVideo:
         return self._source.waited_ms if isinstance(self._source, RangedObject) else 0.0
 
     def sha256(self) -> str | None:
-        """Gives the hash of the whole video, if all of it has been read."""
+        """Gives the hash of the whole video or archive, if all of it has been read."""
         if isinstance(self._source, RangedObject):
             return self._source.sha256()
         return self._source.sha256
@@ -69,7 +80,7 @@ def reachable(row: Row, max_bytes: int) -> Iterator[ReachableVideo]:
 
     Local files and small objects are read whole, see `fetched`. Of other objects only what the
     decoder asks for is read, at most once, always of the same version; where it turns out to
-    need most of one, that one is read whole.
+    need most of one, that one is read whole. So is, in any case, the archive of an image sequence.
 
     Args:
         row: With `uri` and the pins `version_id`, `etag`, `size_bytes`, `mtime_ns`.
@@ -80,6 +91,12 @@ def reachable(row: Row, max_bytes: int) -> Iterator[ReachableVideo]:
             `fetch_error` or `too_large`.
     """
     with contextlib.ExitStack() as stack:
+        sequence = split_sequence(row["uri"])
+        if sequence is not None:
+            archive, folder = sequence
+            found = stack.enter_context(fetched({**row, "uri": archive}, max_bytes))
+            yield ReachableVideo(found, folder)
+            return
         video = _ranged(row, max_bytes)
         if video is None:
             yield ReachableVideo(stack.enter_context(fetched(row, max_bytes)))

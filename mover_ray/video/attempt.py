@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -25,8 +26,19 @@ from mover_ray.video.reports import FrameReady, Report, ReportReader
 from mover_ray.video.request import DecodeRequest
 from mover_ray.video.server_process import ServerLostError, ServerProcess
 
-#: A descriptor of the whole file, or a file that fills while it is read.
-VideoBytes: TypeAlias = int | RangedObject
+
+@dataclass(frozen=True, slots=True)
+class ArchivedSequence:
+    """The pictures of one folder of an archive, taken for a video."""
+
+    descriptor: int
+    """Of the archive."""
+    folder: str
+    """Inside the archive, without a slash at either end; empty for its top."""
+
+
+#: A descriptor of the whole file, a file that fills while it is read, or an image sequence.
+VideoBytes: TypeAlias = int | RangedObject | ArchivedSequence
 
 
 class AttemptFailedError(Exception):
@@ -138,7 +150,7 @@ class Attempt:
     def _serve_ranges(
         self, video: VideoBytes, resources: contextlib.ExitStack
     ) -> RangeServer | None:
-        if isinstance(video, int):
+        if not isinstance(video, RangedObject):
             return None
         ranges = RangeServer(video, on_failure=self._stop_listening)
         resources.callback(ranges.close)
@@ -204,6 +216,11 @@ class AttemptStarter:
 def descriptor_of(video: VideoBytes) -> int:
     """Gives what a process that may read the video is handed."""
     return video if isinstance(video, int) else video.descriptor
+
+
+def folder_of(video: VideoBytes) -> str | None:
+    """Gives the folder of an image sequence; null for a video file."""
+    return video.folder if isinstance(video, ArchivedSequence) else None
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from mover_ray.video.decoder import (
 )
 from mover_ray.video.delivery import Delivery
 from mover_ray.video.frame_list import FrameList, list_frames
+from mover_ray.video.image_sequence import decode_sequence
 from mover_ray.video.request import DecodeRequest, FrameSink
 from mover_ray.video.sampling import SamplingPlan, plan_frames
 from mover_ray.video.source import open_source
@@ -35,12 +36,15 @@ def decode_video(file: BinaryIO, request: DecodeRequest, sink: FrameSink) -> tup
     Returns:
         Flags: `truncated`, `decode_errors` in what was decoded, `frames_missing`,
         `size_changed` between decoded frames, `colour_guessed`, and `seek_failed` where a
-        keyframe of the container is none and all was decoded from the start.
+        keyframe of the container is none and all was decoded from the start. For those of a
+        sequence of pictures see `decode_sequence`.
 
     Raises:
         InputError: The video cannot be used.
         MemoryError: The limit on memory was met.
     """
+    if request.folder is not None:
+        return decode_sequence(file, request.folder, request, sink)
     window = WindowFile(file, sink.plan)
     listed = list_frames(window, request.budget)
     plan = plan_frames(request.policy, listed.index.timeline(), request.key)

@@ -138,5 +138,8 @@ def _describe(source: VideoSource, frame: VideoFrame, index: FrameIndex) -> Vide
 
 
 def _orientation(frame: VideoFrame) -> Orientation:
-    matrix = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
+    try:
+        matrix = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
+    except ValueError:  # PyAV does not know every kind, such as the EXIF of a Motion JPEG frame
+        matrix = None
     return Orientation() if matrix is None else Orientation.from_matrix(bytes(matrix))

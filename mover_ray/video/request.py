@@ -26,6 +26,8 @@ class DecodeRequest:
     """Secret of the sampling, see `plan_frames`."""
     skip: int = 0
     """Frames, from the first sampled one, that an earlier attempt has delivered already."""
+    folder: str | None = None
+    """Of an archive of pictures, the folder that is the sequence; null for a video file."""
 
     def to_message(self) -> dict[str, Any]:
         """Gives values that JSON can carry."""
@@ -39,6 +41,7 @@ class DecodeRequest:
             policy=from_mapping(SamplingPolicy, message["policy"]),
             key=bytes.fromhex(message["key"]),
             skip=int(message["skip"]),
+            folder=message["folder"],
         )
 
 

@@ -69,7 +69,8 @@ def calibrate(table: PacketTable, first: VideoPacket | None) -> PacketTable | No
         return None
     if (first.pos, first.size, first.is_keyframe) != listed:
         return None
-    shift = first.pts - int(table.pts[0])
+    # An array, because the difference of hostile times may need more bits.
+    shift = np.array([first.pts]) - table.pts[:1]
     # FFmpeg takes what it is asked to seek for a time of showing, and subtracts the same.
     seek_ticks = None if table.seek_ticks is None else table.seek_ticks + shift
     return dataclasses.replace(table, pts=table.pts + shift, seek_ticks=seek_ticks)
@@ -133,9 +134,9 @@ def _composition_offsets(
 
 def _is_whole(entries: npt.NDArray[np.void], file: BinaryIO) -> bool:
     """Tells whether the file holds every packet."""
-    ends = entries["pos"] + entries["size"]
-    file_bytes = file.seek(0, 2)
-    return len(entries) > 0 and entries["pos"].min() >= 0 and int(ends.max()) <= file_bytes
+    # Sizes have 32 bits and positions 63: their sum may be too much.
+    last = file.seek(0, 2) - entries["size"]
+    return len(entries) > 0 and bool(((entries["pos"] >= 0) & (entries["pos"] <= last)).all())
 
 
 def _table(

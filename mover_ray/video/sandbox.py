@@ -25,6 +25,7 @@ from mover_ray.video.attempt import (
     AttemptStarter,
     VideoBytes,
     descriptor_of,
+    folder_of,
 )
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.isolation import sandbox_level
@@ -74,8 +75,9 @@ class VideoReader:
 
         Args:
             video: The descriptor of a regular file or of sealed memory, open for reading, whose
-                offset is left alone; or a stored object that is read by ranges. It stays the
-                caller's and must stay open until the result is closed.
+                offset is left alone; a stored object that is read by ranges; or a sequence of
+                pictures in an archive. It stays the caller's and must stay open until the result
+                is closed.
             policy: Which frames.
             key: Secret of the sampling, mixed with the video's identity.
 
@@ -91,7 +93,8 @@ class VideoReader:
         if size > self._budget.max_bytes:
             limit = self._budget.max_bytes
             raise InputError(Status.TOO_LARGE, f"{size} bytes are over the limit of {limit}")
-        request = DecodeRequest(budget=self._budget, policy=policy, key=key)
+        folder = folder_of(video)
+        request = DecodeRequest(budget=self._budget, policy=policy, key=key, folder=folder)
         return SampledVideo(self._attempts, video, request)
 
     def close(self) -> None:

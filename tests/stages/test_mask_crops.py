@@ -11,20 +11,23 @@ import pytest
 from mover_ray.datasets.manifest import build
 from mover_ray.errors import InputError
 from mover_ray.faces.alignment import crop
+from mover_ray.faces.observations import FaceObservation
 from mover_ray.faces.policy import FacePolicy
 from mover_ray.operations.demo_clips import FPS, HEIGHT_PX, WIDTH_PX, Clip, write_clip
 from mover_ray.schemas import EXTRACT, FACES
 from mover_ray.stages import mask_crops
 from mover_ray.stages.encode import EncodeCrops
 from mover_ray.stages.faces import FindFaces
-from mover_ray.stages.mask_crops import MASK_MISMATCH, MASK_UNREADABLE
+from mover_ray.stages.mask_crops import MASK_MISMATCH, MASK_UNREADABLE, MaskReader
 from mover_ray.status import Status
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.encode import encode_masks
 from mover_ray.video.sampling import SamplingPolicy
+from mover_ray.video.sandbox import VideoReader
 
 SIZE_PX = 64
 FRAMES = 12
+CROP = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
 
 
 def gray_masks(frames=FRAMES, height=HEIGHT_PX, width=WIDTH_PX):
@@ -38,6 +41,16 @@ def gray_masks(frames=FRAMES, height=HEIGHT_PX, width=WIDTH_PX):
 def write_masks(path, masks):
     path.write_bytes(encode_masks(masks, Fraction(FPS)))
     return str(path)
+
+
+def seen(track, frame, pixels=CROP):
+    """A face somewhere in a frame."""
+    affine = np.array([[0.4, 0.1, -40 - 5 * track], [-0.1, 0.4, 3]], np.float32)
+    return FaceObservation(
+        track_id=track, frame_index=frame, time_s=frame / FPS, group=frame,
+        box=np.zeros(4, np.float32), score=0.9, affine=affine,
+        landmarks=np.zeros((68, 2), np.float32), part_boxes={}, quality=0.5, crop=pixels,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +119,20 @@ def test_a_fakes_mask_is_cut_as_its_face_was(fake, policy):
         assert np.abs(mask.astype(int) - neighbour).mean() > 10
 
 
-def test_a_mask_costs_bytes_and_time(fake, find, tmp_path):
+def test_frames_that_the_masks_own_sampling_leaves_out_are_found(fake):
+    row = {**fake, "num_frames": FRAMES, "width": WIDTH_PX, "height": HEIGHT_PX}
+    wanted = [seen(0, 1), seen(0, 5), seen(1, 5), seen(1, FRAMES - 1)]
+    sampling = SamplingPolicy(policy="uniform", frames=2)
+    with VideoReader(VideoBudget()) as reader:
+        found = MaskReader(reader, sampling, SIZE_PX, 2**20).read(row, [*wanted, seen(2, 3, None)])
+    assert found.pngs.keys() == {(one.track_id, one.frame_index) for one in wanted}
+    for one in wanted:
+        mask = opened(found.pngs[one.track_id, one.frame_index])
+        truth = crop(gray_masks()[one.frame_index], one.affine, SIZE_PX)
+        assert np.abs(mask.astype(int) - truth).max() <= 1
+
+
+def test_a_mask_is_counted_among_what_was_read(fake, find):
     with_mask, without = find(fake), find({**fake, "mask_uri": None})
     mask_bytes = len(encode_masks(gray_masks(), Fraction(FPS)))
     assert with_mask["bytes_read"] == without["bytes_read"] + mask_bytes

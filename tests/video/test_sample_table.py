@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import av
 import numpy as np
@@ -15,7 +17,7 @@ from mover_ray.video.budget import VideoBudget
 from mover_ray.video.decoder import PacketReader
 from mover_ray.video.frame_index import index_packets
 from mover_ray.video.packet_scan import scan_packets
-from mover_ray.video.packet_table import PacketTable
+from mover_ray.video.packet_table import PacketTable, VideoPacket
 from mover_ray.video.sample_table import calibrate, read_sample_table
 from mover_ray.video.source import open_source
 from tests.video.media import CountingFile, encode, picture, remux
@@ -159,6 +161,15 @@ def test_offsets_of_another_number_of_samples_are_not_believed(plain: Path) -> N
     content = plain.read_bytes()
     assert by_header(_with_offsets(content, one_more)) is None
     assert by_header(_with_offsets(content, one_run_less)) is None
+
+
+def test_times_at_the_ends_of_the_scale_do_no_harm() -> None:
+    one = np.array([True])
+    table = PacketTable(np.array([-(2**62)]), one, one, np.array([8]), np.array([3]))
+    first = SimpleNamespace(pts=2**62, pos=8, size=3, is_keyframe=True)
+    found = calibrate(table, cast("VideoPacket", first))
+    assert found is not None
+    assert found.pts == [2**62]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
