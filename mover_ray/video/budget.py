@@ -13,7 +13,7 @@ class VideoBudget:
     """Most pixels of one frame (width times height); above is `too_large`."""
     max_frames: int = 3_000_000
     """Most frames in the container, sampled or not (13 hours at 60 a second); above is
-    `too_large`. Listing them takes the decoder some 200 bytes a frame."""
+    `too_large`."""
     max_duration_s: float = 43_200.0
     """Longest video in seconds of presentation time (12 hours); above is `too_large`."""
     max_bytes: int = 64 * 2**30
