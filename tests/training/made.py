@@ -58,7 +58,7 @@ def write_extract(folder: Path, videos: Sequence[Made], size_px: int = SIZE_PX) 
     for number in range(2):
         rows = [_row(video, i, size_px) for i, video in enumerate(videos) if i % 2 == number]
         path = folder / "crops" / f"00001-{number:06d}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, _schema(videos, size_px)), path)
+        pq.write_table(pa.Table.from_pylist(rows, _schema(size_px)), path)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         files.append({"name": path.name, "rows": len(rows), "sha256": sha256})
     (folder / "_SUCCESS.json").write_text(json.dumps({"files": files}))
@@ -82,15 +82,8 @@ def picture(video: Made, number: int, size_px: int) -> np.ndarray:
     return rgb
 
 
-def _schema(videos: Sequence[Made], size_px: int) -> pa.Schema:
-    metadata = {"mover_ray.faces": json.dumps({"size_px": size_px})}
-    if not any(video.masks for video in videos):
-        return EXTRACT.with_metadata(metadata)
-    position = EXTRACT.get_field_index("crops")
-    crop = EXTRACT.field("crops").type.value_type
-    fields = [field for field in crop if field.name != "mask"]
-    with_mask = pa.list_(pa.struct([*fields, pa.field("mask", pa.binary())]))
-    return EXTRACT.set(position, pa.field("crops", with_mask)).with_metadata(metadata)
+def _schema(size_px: int) -> pa.Schema:
+    return EXTRACT.with_metadata({"mover_ray.faces": json.dumps({"size_px": size_px})})
 
 
 def _row(video: Made, number: int, size_px: int) -> dict:
