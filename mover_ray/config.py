@@ -10,12 +10,13 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib
 import json
 import os
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,10 +91,11 @@ def from_mapping(cls: type[T], settings: Mapping[str, Any], where: str = "") -> 
     hints = typing.get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     values = {}
+    prefix = f"{where}." if where else ""
     for key, value in settings.items():
-        name = f"{where}.{key}" if where else key
+        name = f"{prefix}{key}"
         if key not in known:
-            raise ConfigError(f"unknown setting: `{name}`", hint=_nearest(key, known, where))
+            raise ConfigError(f"unknown setting: `{name}`", hint=suggest(key, known, prefix))
         values[key] = _convert(hints[key], value, name)
     missing = [
         field.name
@@ -212,9 +214,21 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     raise ConfigError(f"`{name}` has the wrong type: `{value!r}`", hint=f"{wanted} is expected")
 
 
-def _nearest(key: str, known: Sequence[str], where: str) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    prefix = f"{where}." if where else ""
+def suggest(name: str, known: Collection[str], prefix: str = "") -> str:
+    """Gives the hint for an unknown name: the nearest known one, or else all of them.
+
+    Args:
+        name: What was written.
+        known: What could have been.
+        prefix: Stands before each name in the hint.
+    """
+    close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"did you mean `{prefix}{close[0]}`?"
-    return "known are " + ", ".join(f"`{prefix}{name}`" for name in known)
+    return "known are " + ", ".join(f"`{prefix}{each}`" for each in known)
+
+
+def load_named(place: str) -> Any:
+    """Gives what `module:name` of a registry stands for; imports the module."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

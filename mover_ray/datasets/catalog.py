@@ -1,9 +1,8 @@
 """The public datasets that can be read as they are laid out."""
 
-import difflib
-import importlib
 from typing import cast
 
+from mover_ray.config import load_named, suggest
 from mover_ray.datasets.corpus import Corpus, Reader, ReadOptions, open_tree
 from mover_ray.errors import ConfigError
 
@@ -48,9 +47,5 @@ def find_reader(name: str) -> Reader:
         ConfigError: The name is unknown.
     """
     if name not in READERS:
-        close = difflib.get_close_matches(name, READERS, n=1)
-        known = ", ".join(f"`{one}`" for one in READERS)
-        hint = f"did you mean `{close[0]}`?" if close else f"known are {known}"
-        raise ConfigError(f"unknown dataset `{name}`", hint=hint)
-    module, _, function = READERS[name].partition(":")
-    return cast("Reader", getattr(importlib.import_module(module), function))
+        raise ConfigError(f"unknown dataset `{name}`", hint=suggest(name, READERS))
+    return cast("Reader", load_named(READERS[name]))

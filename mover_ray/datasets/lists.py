@@ -1,7 +1,6 @@
 """Lists of videos that a user brings: CSV or Parquet with a `uri` column, or a manifest."""
 
 import csv
-import difflib
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mover_ray.config import suggest
 from mover_ray.datasets.rows import VERSION_COLUMNS, compute_ids, table_from_columns
 from mover_ray.datasets.sequences import split_sequence
 from mover_ray.errors import ConfigError, LocationError, StorageError
@@ -177,9 +177,7 @@ def _check_names(names: Sequence[str], uri: str) -> None:
         )
     for name in names:
         if name not in MANIFEST.names:
-            close = difflib.get_close_matches(name, _GIVEN_COLUMNS, n=1)
-            known = ", ".join(f"`{known}`" for known in _GIVEN_COLUMNS)
-            hint = f"did you mean `{close[0]}`?" if close else f"known are {known}"
+            hint = suggest(name, _GIVEN_COLUMNS)
             raise ConfigError(f"unknown column `{name}`: `{uri}`", hint=hint)
 
 

@@ -1,6 +1,5 @@
 """The protocols of the papers by name: which videos make the lines of which table."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from mover_ray.config import suggest
 from mover_ray.errors import ConfigError
 from mover_ray.evaluation.published import FACEFORENSICS, family_of
 from mover_ray.evaluation.ranking import Bools
@@ -127,10 +127,7 @@ def find_protocol(name: str) -> Protocol:
         ConfigError: The name is unknown.
     """
     if name not in PROTOCOLS:
-        close = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        known = ", ".join(f"`{one}`" for one in PROTOCOLS)
-        hint = f"did you mean `{close[0]}`?" if close else f"known are {known}"
-        raise ConfigError(f"unknown protocol: `{name}`", hint=hint)
+        raise ConfigError(f"unknown protocol: `{name}`", hint=suggest(name, PROTOCOLS))
     return PROTOCOLS[name]
 
 

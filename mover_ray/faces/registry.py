@@ -1,9 +1,9 @@
 """Names of face detectors and landmarkers, and how each is built. Lazy: strings only."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
+from mover_ray.config import load_named
 from mover_ray.errors import ConfigError
 from mover_ray.faces.base import FaceDetector, Landmarker
 from mover_ray.faces.policy import FacePolicy
@@ -53,5 +53,4 @@ def _builder(kind: str, name: str, known: Mapping[str, str]) -> Any:
     if name not in known:
         listed = ", ".join(f"`{choice}`" for choice in sorted(known))
         raise ConfigError(f"unknown face {kind}: `{name}`", hint=f"choose one of {listed}")
-    module, _, builder = known[name].partition(":")
-    return getattr(import_module(module), builder)
+    return load_named(known[name])

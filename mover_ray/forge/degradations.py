@@ -4,7 +4,6 @@ For tests of robustness: a detector's scores are compared over the levels of one
 Level 0 is the yardstick: encoded once more like the others, and otherwise unchanged.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mover_ray.config import suggest
 from mover_ray.errors import ConfigError
 from mover_ray.video.encode import EncoderConfig, encode_video
 
@@ -121,10 +121,7 @@ def degrade_video(
 
 def _find(kind: str, level: int) -> Degradation:
     if kind not in DEGRADATIONS:
-        close = difflib.get_close_matches(kind, DEGRADATIONS, n=1)
-        known = ", ".join(f"`{name}`" for name in DEGRADATIONS)
-        hint = f"did you mean `{close[0]}`?" if close else f"known are {known}"
-        raise ConfigError(f"unknown degradation: `{kind}`", hint=hint)
+        raise ConfigError(f"unknown degradation: `{kind}`", hint=suggest(kind, DEGRADATIONS))
     if level not in LEVELS:
         raise ConfigError(f"unknown level: `{level}`", hint="0 to 5 are known")
     return DEGRADATIONS[kind]

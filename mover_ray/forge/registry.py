@@ -1,10 +1,9 @@
 """The manipulations by name. A new one is a module with `build` and one line here."""
 
-import difflib
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
+from mover_ray.config import load_named, suggest
 from mover_ray.errors import ConfigError
 from mover_ray.forge.base import Manipulation
 
@@ -32,14 +31,6 @@ def build_manipulation(name: str, settings: Mapping[str, Any]) -> Manipulation:
         ConfigError: The name or a setting is unknown, or a value is refused.
     """
     if name not in MANIPULATIONS:
-        raise ConfigError(f"unknown manipulation: `{name}`", hint=_nearest(name))
-    module, _, function = MANIPULATIONS[name].partition(":")
-    manipulation: Manipulation = getattr(import_module(module), function)(settings)
+        raise ConfigError(f"unknown manipulation: `{name}`", hint=suggest(name, MANIPULATIONS))
+    manipulation: Manipulation = load_named(MANIPULATIONS[name])(settings)
     return manipulation
-
-
-def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, MANIPULATIONS, n=1)
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return "known are " + ", ".join(f"`{known}`" for known in MANIPULATIONS)

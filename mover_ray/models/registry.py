@@ -1,10 +1,9 @@
 """The detectors by name. A new one is a module with `build` and one line here."""
 
-import difflib
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from mover_ray.config import load_named, suggest
 from mover_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,13 +28,5 @@ def build_detector(name: str, settings: Mapping[str, Any]) -> "Detector":
         ConfigError: The name or a setting is unknown, or a value is refused.
     """
     if name not in DETECTORS:
-        raise ConfigError(f"unknown detector: `{name}`", hint=_nearest(name))
-    module, _, function = DETECTORS[name].partition(":")
-    return cast("Detector", getattr(importlib.import_module(module), function)(settings))
-
-
-def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, DETECTORS, n=1)
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return "known are " + ", ".join(f"`{known}`" for known in DETECTORS)
+        raise ConfigError(f"unknown detector: `{name}`", hint=suggest(name, DETECTORS))
+    return cast("Detector", load_named(DETECTORS[name])(settings))

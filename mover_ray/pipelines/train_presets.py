@@ -1,10 +1,9 @@
 """Presets: trainings by name, each a TOML file that begins with what to expect of it."""
 
-import difflib
 import tomllib
 from pathlib import Path
 
-from mover_ray.config import Settings
+from mover_ray.config import Settings, suggest
 from mover_ray.errors import ConfigError
 
 _FOLDER = Path(__file__).parents[1] / "presets"
@@ -27,7 +26,7 @@ def read(name: str) -> tuple[str, Settings]:
     """
     is_path = name.endswith(_SUFFIX)
     if not is_path and name not in names():
-        raise ConfigError(f"unknown preset: `{name}`", hint=_nearest(name))
+        raise ConfigError(f"unknown preset: `{name}`", hint=suggest(name, names()))
     path = Path(name) if is_path else _FOLDER / f"{name}{_SUFFIX}"
     try:
         text = path.read_text(encoding="utf-8")
@@ -39,10 +38,3 @@ def read(name: str) -> tuple[str, Settings]:
 def headline(text: str) -> str:
     """Gives the first line of a preset's text, which says what it trains."""
     return text.splitlines()[0].removeprefix("#").strip()
-
-
-def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, names(), n=1)
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return "known are " + ", ".join(f"`{known}`" for known in names())
