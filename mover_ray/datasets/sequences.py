@@ -14,6 +14,7 @@ from mover_ray.errors import InputError
 from mover_ray.status import Status
 from mover_ray.storage import ObjectInfo, storage_for
 from mover_ray.storage.picture_archive import PictureArchive
+from mover_ray.storage.seekable import SeekableFile
 
 #: Endings of the names of archives that can hold sequences.
 ARCHIVE_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
@@ -68,22 +69,15 @@ def list_folders(archive: ObjectInfo, limit_bytes: int) -> Counter[str]:
     return folders
 
 
-class _StoredFile(io.RawIOBase):
+class _StoredFile(SeekableFile):
     """An object as a file that is read by ranges of one version."""
 
     def __init__(self, info: ObjectInfo) -> None:
-        super().__init__()
+        super().__init__(info.size_bytes)
         self._info = info
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        length = max(0, min(len(buffer), self._info.size_bytes - self._position))
+        length = max(0, min(len(buffer), self._size - self._position))
         if length:
             uri = self._info.uri
             data = storage_for(uri).read_range(uri, self._position, length, expect=self._info)
@@ -91,11 +85,3 @@ class _StoredFile(io.RawIOBase):
             buffer[:length] = data
         self._position += length
         return length
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._info.size_bytes}
-        self._position = base[whence] + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position

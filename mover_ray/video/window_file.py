@@ -5,6 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, Final, TypeAlias, cast
 
+from mover_ray.storage.seekable import SeekableFile
+
 # Where nothing is known yet, pieces grow as long as one follows the other.
 _FIRST_BYTES: Final = 128 * 1024
 _MOST_BYTES: Final = 4 * 2**20
@@ -14,7 +16,7 @@ _MOST_WINDOWS: Final = 4
 Announce: TypeAlias = Callable[[Sequence[tuple[int, int]]], None]
 
 
-class WindowFile(io.RawIOBase):
+class WindowFile(SeekableFile):
     """Keeps the pieces that it has read last."""
 
     def __init__(self, file: BinaryIO, announce: Announce) -> None:
@@ -24,11 +26,9 @@ class WindowFile(io.RawIOBase):
             file: Seekable; it stays the caller's.
             announce: Told which stretches will be read, as soon as that is known.
         """
-        super().__init__()
+        super().__init__(file.seek(0, io.SEEK_END))
         self._file = file
         self._announce = announce
-        self._size = file.seek(0, io.SEEK_END)
-        self._position = 0
         self._windows: list[tuple[int, bytes]] = []
         self._extents: Sequence[tuple[int, int]] = ()
 
@@ -50,14 +50,6 @@ class WindowFile(io.RawIOBase):
         """Says that the whole file will be read."""
         self.expect([(0, self._size)])
 
-    def readable(self) -> bool:
-        """Says that reading is possible."""
-        return True
-
-    def seekable(self) -> bool:
-        """Says that seeking is possible."""
-        return True
-
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Fills `buffer` up to the end of a piece; gives the number of bytes, 0 at the end."""
         start, window = self._window()
@@ -66,18 +58,6 @@ class WindowFile(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves without reading."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"negative position: {base + offset}")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        """Gives the position."""
-        return self._position
 
     def _window(self) -> tuple[int, bytes]:
         """Gives a piece that holds the byte at the position, and where it starts."""
