@@ -21,7 +21,7 @@ from mover_ray.pipelines.train import TrainOptions, train
 
 def main() -> int:
     """Gives the exit code of the job."""
-    return run_job(TrainOptions, partial(train, "finetune"), sys.argv[1:])  # type: ignore[type-var,arg-type]
+    return run_job(TrainOptions, partial(train, "finetune"), sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -7,24 +7,31 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mover_ray.config import from_mapping
 from mover_ray.errors import ConfigError, MoverRayError
 from mover_ray.log import set_up_logging
-from mover_ray.pipelines.options import SourceOptions
-from mover_ray.pipelines.progress import Progress, RunSummary
+from mover_ray.pipelines.progress import Progress
 from mover_ray.provenance import dump_json
 
-Options = TypeVar("Options", bound=SourceOptions)
+Options = TypeVar("Options")
 
 _logger = logging.getLogger(__name__)
 _LINE_EVERY_S = 60.0
 
 
+class Summary(Protocol):
+    """How a pipeline ended."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Gives the document that is printed."""
+        ...
+
+
 def run_job(
     options_type: type[Options],
-    pipeline: Callable[[Options, Progress], RunSummary],
+    pipeline: Callable[[Options, Progress], Summary],
     arguments: Sequence[str],
 ) -> int:
     """Runs a pipeline as its spec says; prints the summary as JSON on stdout.

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasink
 from ray.data._internal.execution.interfaces import TaskContext
 from ray.data.block import Block
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from mover_ray.errors import LocationError, MoverRayError
 from mover_ray.pipelines.destination import Destination
@@ -21,6 +20,7 @@ from mover_ray.pipelines.job import Job, StageSpec
 from mover_ray.pipelines.parts import write_part
 from mover_ray.pipelines.progress import Progress
 from mover_ray.pipelines.ray_config import RayConfig
+from mover_ray.pipelines.ray_polling import polled
 from mover_ray.pipelines.resources import Pools, plan_pools
 from mover_ray.stages.base import Stage
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mover_ray.pipelines.run import RunOptions
 
 _logger = logging.getLogger(__name__)
-_POLL_S = 1.0
 _ACTOR_STARTS = 5
 # A task that reserves no CPU would start a process for every block that waits.
 _WRITERS = 2
@@ -98,7 +97,7 @@ def run_ray(
     block_rows = config.block_rows(work.num_rows, pools.prepare_max)
     pools = pools.at_most(math.ceil(work.num_rows / block_rows))
     dataset = build_dataset(job, work_uri, block_rows, pools, options.ray.no_progress_s)
-    with _reporting(tracker, progress):
+    with polled(tracker, progress.advance):
         try:
             dataset.write_datasink(sink, ray_remote_args={"num_cpus": 0}, concurrency=_WRITERS)
         except RayTaskError as error:
@@ -202,32 +201,3 @@ class _Tracker:
         taken = dict(self._counts)
         self._counts.clear()
         return taken
-
-
-@contextlib.contextmanager
-def _reporting(tracker: Any, progress: Progress) -> Iterator[None]:
-    """Passes the tracker's counts on while the block runs, and what is left at its end."""
-    ended = threading.Event()
-
-    def poll() -> None:
-        while not ended.wait(_POLL_S):
-            _pass_on(tracker, progress)
-
-    thread = threading.Thread(target=poll, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-        _pass_on(tracker, progress)
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _pass_on(tracker: Any, progress: Progress) -> None:
-    try:
-        counts = ray.get(tracker.take.remote(), timeout=10)
-    except (RayError, GetTimeoutError) as error:
-        _logger.info("no progress to show just now: %s", error)
-        return
-    if counts:
-        progress.advance(counts)

@@ -4,29 +4,27 @@ Ray Train places the workers, connects them and replaces them. Checkpoints are o
 (`train_mirror`): a training that began alone goes on with many workers, and back.
 """
 
-import contextlib
 import logging
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import ray
 import torch
 from ray import train as ray_train
-from ray.exceptions import GetTimeoutError, RayError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from mover_ray.errors import MoverRayError
 from mover_ray.log import set_up_logging
+from mover_ray.pipelines.ray_polling import POLL_S, polled
 from mover_ray.pipelines.train_config import WorkersConfig
 from mover_ray.pipelines.train_worker import OnEpoch, TrainPlan, work
 from mover_ray.training.world import Distributed
 
 _logger = logging.getLogger(__name__)
-_POLL_S = 1.0
 
 
 def train_on_cluster(plan: TrainPlan, on_epoch: OnEpoch) -> None:
@@ -57,7 +55,7 @@ def train_on_cluster(plan: TrainPlan, on_epoch: OnEpoch) -> None:
                 callbacks=callbacks,
             ),
         )
-        with _told(board, on_epoch):
+        with polled(board, lambda epochs: _deliver(epochs, on_epoch)):
             _fit(trainer)
 
 
@@ -111,7 +109,7 @@ def _fit(trainer: TorchTrainer) -> None:
     """
     done = _in_background(trainer.fit)
     while not done.done():
-        threading.Event().wait(_POLL_S)
+        threading.Event().wait(POLL_S)
     try:
         done.result()
     except ray_train.ControllerError as error:
@@ -148,28 +146,6 @@ class _Board:
         return taken
 
 
-@contextlib.contextmanager
-def _told(board: Any, on_epoch: OnEpoch) -> Iterator[None]:
-    """Passes metrics on while the block runs, and what is left at its end."""
-    ended = threading.Event()
-
-    def poll() -> None:
-        while not ended.wait(_POLL_S):
-            _pass_on(board, on_epoch)
-
-    thread = threading.Thread(target=poll, name="metrics", daemon=True)
-    thread.start()
-    try:
-        yield
-        _pass_on(board, on_epoch)
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _pass_on(board: Any, on_epoch: OnEpoch) -> None:
-    try:
-        for metrics in ray.get(board.take.remote(), timeout=10):
-            on_epoch(metrics)
-    except (RayError, GetTimeoutError) as error:
-        _logger.info("no metrics to show just now: %s", error)
+def _deliver(epochs: Sequence[dict[str, float]], on_epoch: OnEpoch) -> None:
+    for metrics in epochs:
+        on_epoch(metrics)
