@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-index-url --generate-hashes --custom-compile-command 'make lock' \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test test-slow ablation check format lock clean
+.PHONY: help setup demo test test-cluster test-slow ablation check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -25,7 +25,10 @@ demo: $(STAMP) ## make a small archive, score it, show the result
 	$(BIN)/mover-ray demo
 
 test: $(STAMP) ## the test suite, without the long tests
-	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
+	$(BIN)/pytest -m 'not slow and not cluster' -n 2 --dist loadfile
+
+test-cluster: $(STAMP) ## tests over real clusters, S3 servers, services and browsers
+	$(BIN)/pytest -m 'cluster and not slow'
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/pytest -m slow

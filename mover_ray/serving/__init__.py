@@ -1,0 +1,1 @@
+"""The Ray Serve application: online scoring over the same stages as the batch path."""
