@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.figure import Figure
 
 from mover_ray.evaluation.metrics import reliability, roc_curve
@@ -22,6 +24,9 @@ _PANEL_IN = (3.2, 2.2)
 _COLUMNS = 3
 _REAL, _FAKE = "#2b6cb0", "#c53030"
 _BINS = np.linspace(0, 1, 31)
+_CURVES_INSIDE = 8
+#: Ten colours, then the same ten dashed and dotted: 30 curves that can be told apart.
+_STYLES = cycler(linestyle=["-", "--", ":"]) * cycler(color=list(TABLEAU_COLORS.values()))
 
 
 def draw(plotted: Plotted, report: Report, folder: Path) -> list[Path]:
@@ -144,11 +149,18 @@ def _square(across: str, upwards: str) -> tuple[Figure, Axes]:
     axes.set_ylim(-0.01, 1.01)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.set_prop_cycle(_STYLES)
     return figure, axes
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=7, frameon=False, loc="best")
+    """Names the curves: inside where there is room, else in columns under the axes."""
+    if len(axes.get_legend_handles_labels()[0]) <= _CURVES_INSIDE:
+        axes.legend(fontsize=7, frameon=False, loc="best")
+        return
+    axes.legend(
+        fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.13)
+    )
 
 
 def _title(key: tuple[str, str], plotted: Plotted) -> str:

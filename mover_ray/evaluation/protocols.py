@@ -44,6 +44,8 @@ class Protocol:
     """What the names of results must be, for messages."""
     frames: bool = False
     """Also measure single frames, in a table of their own."""
+    masks: bool = False
+    """Also measure masks, in a table of their own."""
     quirks: tuple[str, ...] = ()
     """In what the table departs from an honest one."""
 
@@ -98,6 +100,11 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
     "missing-faces": Protocol(
         question="How well does a model do where the face was not found in every frame?",
         axis="coverage",
+    ),
+    "localization": Protocol(
+        question="How well do masks show what was manipulated?",
+        axis="method",
+        masks=True,
     ),
     "diffusion-images": Protocol(
         question="How well does a model do on pictures of generators that it never saw?",

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -51,6 +51,23 @@ class Line:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class MaskLine:
+    """One line of the table of masks."""
+
+    run: str
+    """Name of the results."""
+    dataset: str
+    part: str
+    """Manipulation; empty for all of the data set."""
+    figures: Mapping[str, float | int | None]
+    """Of `localization.MaskScore.as_json`."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Gives the line as the report holds it."""
+        return {"run": self.run, "dataset": self.dataset, "part": self.part, **self.figures}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """What one evaluation found."""
@@ -63,6 +80,8 @@ class Report:
     thresholds: dict[str, float]
     """Fixed on validation data, by name of the results."""
     lines: tuple[Line, ...]
+    masks: tuple[MaskLine, ...] = ()
+    """What masks are worth, where the protocol asks."""
     notes: tuple[str, ...] = ()
     """What a reader must know to read the figures, a sentence each."""
     quirks: tuple[str, ...] = ()
@@ -75,6 +94,7 @@ class Report:
         return {
             **{name: getattr(self, name) for name in own},
             "lines": [line.as_json() for line in self.lines],
+            "masks": [line.as_json() for line in self.masks],
             "notes": list(self.notes),
             "quirks": list(self.quirks),
         }
@@ -90,6 +110,15 @@ class Report:
             said = [line.run, line.dataset, line.part, line.unit]
             numbers = [getattr(line.figures, name) for name in counts]
             writer.writerow([*said, *numbers, line.figures.coverage, *_ends(line.figures)])
+        return buffer.getvalue()
+
+    def masks_as_csv(self) -> str:
+        """Gives one row for each line of the table of masks."""
+        buffer = io.StringIO()
+        names = list(self.masks[0].as_json()) if self.masks else []
+        writer = csv.DictWriter(buffer, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(line.as_json() for line in self.masks)
         return buffer.getvalue()
 
 

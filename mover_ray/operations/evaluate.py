@@ -24,8 +24,9 @@ from mover_ray.evaluation.protocols import (
     takes,
 )
 from mover_ray.evaluation.published import published
-from mover_ray.evaluation.report import Line, Report
+from mover_ray.evaluation.report import Line, MaskLine, Report
 from mover_ray.evaluation.videos import Videos
+from mover_ray.operations.evaluate_masks import mask_lines
 from mover_ray.operations.result_sets import (
     ResultSet,
     check_names_differ,
@@ -82,6 +83,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     check_names(protocol, [one.name for one in sets])
     thresholds = _thresholds(sets, options)
     lines: list[Line] = []
+    masks: list[MaskLine] = []
+    notes: list[str] = []
     plotted: dict[tuple[str, str], Videos] = {}
     for results in sets:
         videos = _evaluated(results, protocol, options)
@@ -95,6 +98,10 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         lines += [_line(results, videos, one, options, threshold) for one in found]
         if protocol.frames:
             lines += _frame_lines(results, videos, found, options)
+        if protocol.masks:
+            own, said = mask_lines(results, videos, found, options.manifest)
+            masks += own
+            notes += said
     report = Report(
         protocol=options.protocol,
         question=protocol.question,
@@ -102,7 +109,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         models={one.name: one.model_sha256 for one in sets},
         thresholds=thresholds,
         lines=tuple(lines),
-        notes=tuple(_notes(sets, protocol, options)),
+        masks=tuple(masks),
+        notes=(*notes, *_notes(sets, protocol, options)),
         quirks=protocol.quirks,
         settings=to_mapping(options.bootstrap),
     )
@@ -110,7 +118,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
 
 
 def write(evaluation: Evaluation, out: str) -> list[Path]:
-    """Writes `report.json`, `report.csv` and the plots into a local folder; gives their paths.
+    """Writes `report.json`, tables as CSV and the plots into a local folder; gives their paths.
 
     Raises:
         LocationError: The folder cannot be made or written.
@@ -119,6 +127,8 @@ def write(evaluation: Evaluation, out: str) -> list[Path]:
 
     folder, report = Path(out), evaluation.report
     texts = {"report.json": dump_json(report.as_json()), "report.csv": report.as_csv()}
+    if report.masks:
+        texts["masks.csv"] = report.masks_as_csv()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

@@ -94,9 +94,30 @@ def read_truth(uri: str) -> pa.Table:
         ConfigError: It is no manifest.
         LocationError: It cannot be read.
     """
+    return _read_manifest(uri, MANIFEST_COLUMNS)
+
+
+def read_mask_uris(results: ResultSet, manifest: str | None) -> dict[int, str]:
+    """Gives the mask video of each video that has one, by `video_id`.
+
+    Args:
+        results: Of one run.
+        manifest: Where mask videos are named; the run's own manifest by default.
+
+    Raises:
+        ConfigError: It is no manifest.
+        LocationError: It cannot be read.
+    """
+    uri = normalise(manifest) if manifest else join(results.destination.base, manifests.FILE_NAME)
+    rows = _read_manifest(uri, ("video_id", "mask_uri"))
+    named = rows.filter(pc.is_valid(rows["mask_uri"]))
+    return dict(zip(named["video_id"].to_pylist(), named["mask_uri"].to_pylist(), strict=True))
+
+
+def _read_manifest(uri: str, columns: Sequence[str]) -> pa.Table:
     try:
         content = storage_for(uri).read(uri)
-        return pq.read_table(io.BytesIO(content), columns=list(MANIFEST_COLUMNS))
+        return pq.read_table(io.BytesIO(content), columns=list(columns))
     except StorageError as error:
         raise LocationError(f"the manifest cannot be read: {error}") from error
     except pa.ArrowException as error:
