@@ -49,7 +49,8 @@ def train(task: Task, recipe: Recipe, habits: Habits, runtime: Runtime) -> Path:
 
     Returns:
         The checkpoint with the best validation; its group `ema` holds averaged weights
-        where the recipe asks for them.
+        where the recipe asks for them. On a rank that does not lead, whose node may hold
+        no checkpoint, their folder.
 
     Raises:
         DivergedError: The loss is not finite.
@@ -110,9 +111,9 @@ class _Training:
         while self._progress.epoch < self._recipe.epochs and not self._out_of_patience():
             self._run_epoch()
         best = self._checkpoints.best()
-        if best is None:
+        if best is None and self._runtime.leads:
             raise RuntimeError("a training ended without a validated checkpoint")
-        return best
+        return best or self._runtime.folder / CHECKPOINTS
 
     def _run_epoch(self) -> None:
         """Runs what is left of the present epoch, validates and writes a checkpoint."""

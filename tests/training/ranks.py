@@ -79,7 +79,8 @@ def main(rank: str, size: str, corpus: str, folder: str) -> None:
         gradient = meta_gradient(batch, world, second_order=second_order)
         found |= {f"{order}/{name}": value for name, value in gradient.items()}
     save_file(found, Path(folder) / f"{rank}.safetensors")
-    run_toy(opened, Path(folder) / "loop", world=world)
+    # Only the first rank's node has checkpoints.
+    run_toy(opened, Path(folder) / ("loop" if world.rank == 0 else f"loop-{rank}"), world=world)
     distributed.destroy_process_group()
 
 
