@@ -10,6 +10,7 @@ import numpy as np
 from mover_ray.config import to_mapping
 from mover_ray.errors import ConfigError
 from mover_ray.forge.base import Clip, Floats, ForgeError, Forgery, Frames, Manipulation
+from mover_ray.forge.partner_bank import PartnerBank, still
 from mover_ray.forge.quality import Quality, QualityConfig
 from mover_ray.forge.registry import build_manipulation
 from mover_ray.status import Status
@@ -56,13 +57,18 @@ class PairAugment:
     forged alike as long as the same family succeeds.
     """
 
-    def __init__(self, config: PairConfig) -> None:
+    def __init__(self, config: PairConfig, partners: PartnerBank | None = None) -> None:
         """Builds the families.
+
+        Args:
+            config: What is done.
+            partners: Other people. None: families that need one take no part.
 
         Raises:
             ConfigError: A family is unknown.
         """
         self._config = config
+        self._partners = partners
         self._families = {name: build_manipulation(name, {}) for name in config.families}
 
     @property
@@ -70,27 +76,21 @@ class PairAugment:
         """What pairs are made by, as plain values for the record of a run."""
         return to_mapping(self._config)
 
-    def __call__(
-        self,
-        crop: Frames,
-        landmarks: Floats,
-        rng: np.random.Generator,
-        partner: tuple[Frames, Floats] | None = None,
-    ) -> Pair:
+    def __call__(self, crop: Frames, landmarks: Floats, rng: np.random.Generator) -> Pair:
         """Forges a crop and degrades both alike.
 
         Args:
             crop: uint8 RGB [S, S, 3] of a real face.
             landmarks: float32 [68, 2] in pixels of the crop.
             rng: The one source of chance.
-            partner: Crop and landmarks of another person, of any size.
 
         Raises:
             ForgeError: There is no face, or no family changes it.
         """
         quality = Quality.draw(self._config.quality, np.random.default_rng(rng.integers(2**63)))
-        clip = _still(crop, landmarks)
-        forgery = self._forge(clip, None if partner is None else _still(*partner), rng)
+        partner = None if self._partners is None else self._partners.draw(landmarks, rng)
+        clip = still((crop, landmarks))
+        forgery = self._forge(clip, None if partner is None else still(partner), rng)
         return Pair(
             real=quality.pixels(crop),
             fake=quality.pixels(forgery.frames[0]),
@@ -118,7 +118,3 @@ class PairAugment:
         # Exponential races: the smallest time is each family's with its weight's share.
         times = {name: rng.exponential() / weight for name, weight in usable.items()}
         return [self._families[name] for name in sorted(times, key=times.__getitem__)]
-
-
-def _still(crop: Frames, landmarks: Floats) -> Clip:
-    return Clip(crop[None], landmarks[None])

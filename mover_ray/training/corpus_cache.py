@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,16 @@ from mover_ray.training.corpus import (
 _FOLDER = "crops"
 _SUCCESS_NAME = "_SUCCESS.json"
 _FACES_KEY = b"mover_ray.faces"
+#: Fields of a face policy that say which faces become crops, not how a crop is made. They
+#: may differ between the sources of a corpus: a photograph has a face in one frame only.
+_CHOICE = (
+    "eligible_frames",
+    "eligible_face_px",
+    "eligible_score",
+    "max_faces",
+    "max_crops",
+    "track_iou",
+)
 #: Rows at once: a video of 32 crops of 224 px has about a MiB.
 _ROWS = 64
 
@@ -141,10 +151,11 @@ class _Writer:
         if text is None:
             raise ArtifactError(f"the file does not say how its faces were cropped: `{uri}`")
         faces = json.loads(text)
-        if self.faces is not None and faces != self.faces:
+        if self.faces is None:  # the first source's policy is the model's
+            self.faces = faces
+        if _cropping(faces) != _cropping(self.faces):
             hint = "extract all sources with the same [faces] settings"
             raise ConfigError(f"faces were cropped in another way: `{uri}`", hint=hint)
-        self.faces = faces
 
     def _add_video(self, row: pa.RecordBatch) -> None:
         """Adds a video that has crops; one without a face has nothing to teach."""
@@ -163,6 +174,10 @@ class _Writer:
         self.bytes = int(ends[-1])
         self.crops += len(records)
         self.videos.append(row.select(VIDEO_COLUMNS).to_pylist()[0])
+
+
+def _cropping(faces: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in faces.items() if name not in _CHOICE}
 
 
 def _records(crops: pa.StructArray, video: int) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from mover_ray.errors import ConfigError
 from mover_ray.forge.augment import PairAugment, PairConfig
 from mover_ray.forge.base import ForgeError
+from mover_ray.forge.partner_bank import PartnerBank
 from mover_ray.forge.quality import Quality, QualityConfig
 from tests.forge.samples import make_clip
 
@@ -120,10 +121,12 @@ def test_an_unknown_family_is_named():
 
 def test_families_with_a_partner_take_part_where_there_is_one():
     crop, landmarks = sample()
-    augment = PairAugment(PairConfig(families={"faceswap": 1.0}, quality=UNTOUCHED))
-    with pytest.raises(ForgeError, match="no family works without a partner"):
-        augment(crop, landmarks, np.random.default_rng(0))
-    pair = augment(crop, landmarks, np.random.default_rng(0), sample(1))
+    config = PairConfig(families={"faceswap": 1.0}, quality=UNTOUCHED)
+    for lonely in (None, PartnerBank([(crop, landmarks)])):
+        with pytest.raises(ForgeError, match="no family works without a partner"):
+            PairAugment(config, lonely)(crop, landmarks, np.random.default_rng(0))
+    bank = PartnerBank([(crop, landmarks), sample(1)])
+    pair = PairAugment(config, bank)(crop, landmarks, np.random.default_rng(0))
     assert pair.mask.max() > 0.9
 
 

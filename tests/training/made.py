@@ -51,14 +51,16 @@ def usual(sources: int = 6, methods: Sequence[str] = ("one", "two"), crops: int 
     return videos
 
 
-def write_extract(folder: Path, videos: Sequence[Made], size_px: int = SIZE_PX) -> Path:
+def write_extract(
+    folder: Path, videos: Sequence[Made], size_px: int = SIZE_PX, **policy: Any
+) -> Path:
     """Writes a finished destination of `extract`, two files of it."""
     (folder / "crops").mkdir(parents=True)
     files = []
     for number in range(2):
         rows = [_row(video, i, size_px) for i, video in enumerate(videos) if i % 2 == number]
         path = folder / "crops" / f"00001-{number:06d}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, _schema(size_px)), path)
+        pq.write_table(pa.Table.from_pylist(rows, _schema(size_px, policy)), path)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         files.append({"name": path.name, "rows": len(rows), "sha256": sha256})
     (folder / "_SUCCESS.json").write_text(json.dumps({"files": files}))
@@ -82,8 +84,8 @@ def picture(video: Made, number: int, size_px: int) -> np.ndarray:
     return rgb
 
 
-def _schema(size_px: int) -> pa.Schema:
-    return EXTRACT.with_metadata({"mover_ray.faces": json.dumps({"size_px": size_px})})
+def _schema(size_px: int, policy: dict[str, Any]) -> pa.Schema:
+    return EXTRACT.with_metadata({"mover_ray.faces": json.dumps({"size_px": size_px, **policy})})
 
 
 def _row(video: Made, number: int, size_px: int) -> dict:

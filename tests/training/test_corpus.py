@@ -133,3 +133,12 @@ def test_an_extract_without_any_face_gives_an_empty_corpus(tmp_path: Path) -> No
 
     assert len(corpus.crops) == corpus.videos.num_rows == 0
     assert json.loads((tmp_path / "corpus" / "corpus.json").read_text())["videos"] == 0
+
+
+def test_photographs_may_be_chosen_by_another_rule_than_videos(tmp_path):
+    videos = write_extract(tmp_path / "videos", usual(sources=2), eligible_frames=3)
+    others = [Made(name="photograph", crops=1)]
+    photographs = write_extract(tmp_path / "photographs", others, eligible_frames=1)
+    corpus = build([str(videos), str(photographs)], tmp_path / "corpus")
+    assert corpus.videos.num_rows == 7
+    assert corpus.facts["faces"]["eligible_frames"] == 3
