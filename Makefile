@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-index-url --generate-hashes --custom-compile-command 'make lock' \
 	$(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test test-cluster test-slow ablation check format lock clean
+.PHONY: help setup demo test test-cluster test-slow faults ablation check format lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -32,6 +32,9 @@ test-cluster: $(STAMP) ## tests over real clusters, S3 servers, services and bro
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/pytest -m slow
+
+faults: $(STAMP) ## everything that may go wrong, and a table of what became of the rows
+	$(BIN)/pytest -m '' tests/faults
 
 ablation: $(STAMP) ## what each choice of Mover's is worth; hours, resumable (SEEDS="0 1 2")
 	$(BIN)/python benchmarks/ablation.py --work build/ablation --seeds $(or $(SEEDS),0 1 2) \

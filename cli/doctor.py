@@ -1,4 +1,4 @@
-"""`mover-ray doctor`: is this machine fit for the work?"""
+"""`mover-ray doctor`: are this machine, a model, a destination and a cluster fit for the work?"""
 
 from typing import Annotated
 
@@ -16,18 +16,32 @@ def doctor(
             "--out", help="Destination to check for space and permission.", metavar="DEST"
         ),
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Model bundle to check; may be repeated.", metavar="PATH"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster of which every node is checked.", metavar="URL"),
+    ] = None,
+    require_sandbox: Annotated[
+        bool, typer.Option("--require-sandbox", help="Fail where no sandbox works.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check whether this machine is fit for the work.
+    """Check whether this machine, and a cluster, are fit for the work.
 
-    Looks at Python, packages, decoder, sandbox, face models, Ray and disk.
-    Exits with 2 if a check fails; warnings do not count.
+    Looks at Python, packages, decoder, sandbox, face models, Ray and disk; with
+    --out writes and removes a trial object there; with --address asks every node
+    for versions, token, TLS, sandbox, GPUs, clock and disk, and tries the jobs API
+    without a token. Exits with 2 if a check fails; warnings do not count.
     """
-    from mover_ray.operations.doctor import FAIL, examine
+    from mover_ray.operations.doctor import examine
+    from mover_ray.operations.doctor_check import FAIL
 
     from .console import print_json
 
-    checks = examine(dest)
+    checks = examine(dest, models=models or (), address=address, require_sandbox=require_sandbox)
     if as_json:
         print_json([check.as_json() for check in checks])
     else:

@@ -1,13 +1,15 @@
 """Logging of the entry points: levels, the stream, third parties kept quiet."""
 
+import datetime
 import io
+import json
 import logging
 import sys
 
 import pytest
 
 from mover_ray.errors import ConfigError
-from mover_ray.log import LEVEL_VARIABLE, set_up_logging
+from mover_ray.log import FORMAT_VARIABLE, LEVEL_VARIABLE, log_fields, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +53,31 @@ def test_records_go_where_stderr_is_at_that_moment(monkeypatch):
 def test_an_unknown_level_is_refused():
     with pytest.raises(ConfigError, match="unknown log level: `loud`"):
         set_up_logging("loud")
+
+
+def test_json_lines_carry_fields_and_cannot_be_forged(monkeypatch, capsys):
+    monkeypatch.setenv(FORMAT_VARIABLE, "json")
+    set_up_logging("info")
+    logger = logging.getLogger("mover_ray.stages")
+    with log_fields(run_id="r1", video_id=2**62, stage=None):
+        logger.info("a name with a line break: %s", 'x\n{"level": "error"}')
+        with log_fields(video_id=8):
+            logger.warning("inner")
+    try:
+        raise ValueError("a bug")
+    except ValueError:
+        logger.exception("outer")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["level"] for line in lines] == ["info", "warning", "error"]
+    assert (lines[0]["run_id"], lines[0]["video_id"]) == ("r1", str(2**62))
+    assert "stage" not in lines[0]
+    assert (lines[1]["run_id"], lines[1]["video_id"]) == ("r1", "8")
+    assert "run_id" not in lines[2]
+    assert "ValueError: a bug" in lines[2]["exception"]
+    assert datetime.datetime.fromisoformat(lines[0]["time"]).utcoffset() == datetime.timedelta(0)
+
+
+def test_an_unknown_format_is_refused(monkeypatch):
+    monkeypatch.setenv(FORMAT_VARIABLE, "xml")
+    with pytest.raises(ConfigError, match="unknown log format: `xml`"):
+        set_up_logging()

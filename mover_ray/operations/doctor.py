@@ -3,21 +3,18 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 
-from mover_ray.errors import MoverRayError
-from mover_ray.storage import normalise, scheme_of, storage_for
-
-Level = Literal["ok", "warn", "fail"]
-OK: Level = "ok"
-WARN: Level = "warn"
-FAIL: Level = "fail"
+from mover_ray.errors import LocationError
+from mover_ray.operations.doctor_check import FAIL, OK, WARN, Check, format_bytes, guarded
+from mover_ray.operations.doctor_models import check_model
+from mover_ray.operations.doctor_store import check_store
+from mover_ray.storage import normalise, scheme_of
 
 _GIB = 1 << 30
 # Below this, Ray's object store spills after a few blocks of decoded crops.
@@ -30,52 +27,53 @@ _SANDBOXES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one check found."""
-
-    name: str
-    level: Level
-    """`ok`, `warn` (works, with a drawback) or `fail` (runs will not work)."""
-    found: str
-    hint: str | None = None
-
-    def as_json(self) -> dict[str, str | None]:
-        """Gives the check as it stands in the document of `--json`."""
-        return asdict(self)
-
-
-def examine(dest: str | None = None) -> list[Check]:
+def examine(
+    dest: str | None = None,
+    *,
+    models: Sequence[str] = (),
+    address: str | None = None,
+    require_sandbox: bool = False,
+) -> list[Check]:
     """Runs every check.
 
     Args:
         dest: Destination of a planned run: its space, or its store, is checked too.
+        models: Bundles that will be used: whether they are whole, and their licences.
+        address: Ray cluster that will be used: each of its nodes is asked.
+        require_sandbox: Where no sandbox works, that is a failure.
     """
-    checks = [
-        _guarded("python", check_python),
-        _guarded("packages", check_packages),
-        _guarded("torch", check_torch),
-        _guarded("ffmpeg", check_ffmpeg),
-        _guarded("face detector", check_face_detector),
-        _guarded("landmarks", check_landmarks),
-        _guarded("sandbox", check_sandbox),
-        _guarded("ray", check_ray),
-        _guarded("shared memory", check_shared_memory),
-        _guarded("temporary files", lambda: check_disk("temporary files", tempfile.gettempdir())),
-    ]
+    checks = _examine_machine(require_sandbox=require_sandbox)
+    checks += [guarded(f"model {name}", partial(check_model, name)) for name in models]
     if dest is not None:
-        checks.append(_guarded("destination", lambda: check_destination(dest)))
+        checks.append(guarded("destination", lambda: check_destination(dest)))
+    if address is not None:
+        checks += _examine_cluster(address, dest, require_sandbox=require_sandbox)
     return checks
 
 
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """Runs a check; what cannot even be imported or opened has failed."""
+def _examine_machine(*, require_sandbox: bool) -> list[Check]:
+    return [
+        guarded("python", check_python),
+        guarded("packages", check_packages),
+        guarded("torch", check_torch),
+        guarded("ffmpeg", check_ffmpeg),
+        guarded("face detector", check_face_detector),
+        guarded("landmarks", check_landmarks),
+        guarded("sandbox", lambda: check_sandbox(require=require_sandbox)),
+        guarded("ray", check_ray),
+        guarded("shared memory", check_shared_memory),
+        guarded("temporary files", lambda: check_disk("temporary files", tempfile.gettempdir())),
+    ]
+
+
+def _examine_cluster(address: str, dest: str | None, *, require_sandbox: bool) -> list[Check]:
+    from mover_ray.operations.doctor_cluster import examine_cluster
+
+    stored = normalise(dest) if dest is not None and scheme_of(normalise(dest)) != "file" else None
     try:
-        return check()
-    except MoverRayError as error:
-        return Check(name, FAIL, str(error), error.hint)
-    except (ImportError, OSError) as error:
-        return Check(name, FAIL, str(error), "install the locked requirements: `make setup`")
+        return examine_cluster(address, stored, require_sandbox=require_sandbox)
+    except LocationError as error:
+        return [Check("cluster", FAIL, str(error), error.hint)]
 
 
 def check_python() -> Check:
@@ -162,8 +160,8 @@ def check_landmarks() -> Check:
     return Check("landmarks", OK, f"{policy.landmarker}, its weights are as they should be", hint)
 
 
-def check_sandbox() -> Check:
-    """How well is the decoder locked up?"""
+def check_sandbox(*, require: bool = False) -> Check:
+    """How well is the decoder locked up? `require` makes too little of it a failure."""
     from mover_ray.video.sandbox import sandbox_level
 
     level = sandbox_level()
@@ -174,7 +172,7 @@ def check_sandbox() -> Check:
         hint = "on Linux with user namespaces allowed, bubblewrap adds a second wall"
         return Check("sandbox", OK, found, hint)
     hint = "score only videos you trust; Linux on x86_64 or aarch64 offers a sandbox"
-    return Check("sandbox", WARN, found, hint)
+    return Check("sandbox", FAIL if require else WARN, found, hint)
 
 
 def check_ray() -> Check:
@@ -208,16 +206,8 @@ def check_disk(name: str, folder: str) -> Check:
 
 
 def check_destination(dest: str) -> Check:
-    """Is there room on the disk, or does the store answer with these credentials?"""
+    """Is there room on the disk, or may these credentials do in the store what a run does?"""
     uri = normalise(dest)
     if scheme_of(uri) == "file":
         return check_disk("destination", dest)
-    next(iter(storage_for(uri).list(uri)), None)
-    return Check("destination", OK, f"{uri} can be listed")
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Gives a size as `512 MiB` or `7.9 GiB`."""
-    if size_bytes < _GIB:
-        return f"{size_bytes / (1 << 20):.0f} MiB"
-    return f"{size_bytes / _GIB:.1f} GiB"
+    return check_store(uri)

@@ -9,7 +9,7 @@ import pytest
 
 from mover_ray.errors import ArtifactError
 from mover_ray.operations import doctor
-from mover_ray.operations.doctor import FAIL, OK, WARN
+from mover_ray.operations.doctor_check import FAIL, OK, WARN, format_bytes
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -84,6 +84,8 @@ def test_an_unsafe_sandbox_is_called_so(monkeypatch, level, expected):
     assert check.level == expected
     assert check.found.startswith(level)
     assert ("unsafe" in check.found) == (expected == WARN)
+    demanded = doctor.check_sandbox(require=True)
+    assert demanded.level == (FAIL if expected == WARN else OK)
 
 
 def test_a_sandbox_level_that_does_not_exist_has_failed(monkeypatch):
@@ -117,4 +119,4 @@ def test_a_store_that_does_not_answer_has_failed(monkeypatch):
     ("size", "text"), [(0, "0 MiB"), (512 << 20, "512 MiB"), (1 << 30, "1.0 GiB")]
 )
 def test_sizes_read_well(size, text):
-    assert doctor.format_bytes(size) == text
+    assert format_bytes(size) == text
