@@ -22,6 +22,7 @@ from harness import Rival, compare, cpu_seconds, parser, report, use_one_core
 
 from mover_ray.faces.dlib68 import predictor_path
 from mover_ray.faces.policy import FacePolicy
+from mover_ray.models.view import View
 from mover_ray.stages.faces import FindFaces
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.sampling import SamplingPolicy
@@ -89,7 +90,7 @@ class OurWay:
     def __init__(self, policy: str) -> None:
         """Starts the decoder and loads the face models."""
         sampling = SamplingPolicy(policy=policy, frames=_FRAMES)
-        self._stage = FindFaces(FacePolicy(), sampling, VideoBudget())
+        self._stage = FindFaces([View(faces=FacePolicy(), sampling=sampling)], VideoBudget())
         self.last: dict[str, Any] = {}
 
     def seconds(self, path: Path) -> float:

@@ -21,6 +21,7 @@ from mover_ray.faces.extractor import FaceExtractor
 from mover_ray.faces.policy import FacePolicy
 from mover_ray.forge.augment import Pair, PairAugment, PairConfig
 from mover_ray.forge.base import Floats, ForgeError, Frames
+from mover_ray.forge.partner_bank import PartnerBank
 from mover_ray.forge.quality import QualityConfig
 
 _FAMILIES = ("self_blended", "neuraltextures", "face2face", "faceswap", "deepfakes")
@@ -64,8 +65,7 @@ def make_pairs(augment: PairAugment, crops: list[Crop]) -> list[Pair]:
     pairs = []
     for seed, (crop, landmarks) in enumerate(crops):
         try:
-            partner = crops[(7 * seed + 3) % len(crops)]
-            pairs.append(augment(crop, landmarks, np.random.default_rng(seed), partner))
+            pairs.append(augment(crop, landmarks, np.random.default_rng(seed)))
         except ForgeError:
             continue
     return pairs
@@ -94,8 +94,9 @@ def _laplacian(crop: Frames, mask: Floats) -> npt.NDArray[np.float32]:
 
 def measure_family(name: str, crops: list[Crop]) -> dict[str, float]:
     """Gives speed and balance of one family."""
+    partners = PartnerBank(crops)
     plain, shared = (
-        PairAugment(PairConfig(families={name: 1.0}, quality=quality))
+        PairAugment(PairConfig(families={name: 1.0}, quality=quality), partners)
         for quality in (_AS_IS, QualityConfig())
     )
     pairs: list[Pair] = []

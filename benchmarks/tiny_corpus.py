@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mover_ray.forge.corpus import folder_of
 from mover_ray.pipelines.extract import ExtractOptions, extract
@@ -43,6 +44,10 @@ class CorpusSize:
     """Frames of each file that are extracted."""
     size_px: int = 64
     """Side of the crops."""
+    manipulations: tuple[str, ...] = SEEN + HELD_OUT
+    """What is forged of each video."""
+    clips: bool = False
+    """Whether the frames are clips of a second, for detectors that look at motion."""
 
 
 def methods(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,7 +101,7 @@ def _forge_options(videos: Path, dest: Path, size: CorpusSize, seed: int) -> For
         source=str(videos),
         dest=str(dest),
         engine="local",
-        methods=SEEN + HELD_OUT,
+        methods=size.manipulations,
         seed=seed,
         settings={
             "survey": {"footage": {"max_frames": size.clip_frames}},
@@ -107,12 +112,15 @@ def _forge_options(videos: Path, dest: Path, size: CorpusSize, seed: int) -> For
 
 
 def _extract_options(manifest: Path, dest: Path, size: CorpusSize) -> ExtractOptions:
+    sampling: dict[str, Any] = {"policy": "uniform", "frames": size.crops}
+    if size.clips:
+        sampling = {"policy": "clips", "clip_frames": size.crops, "clip_s": 1.0}
     return ExtractOptions(
         source=str(manifest),
         dest=str(dest),
         engine="local",
         settings={
             "faces": {"size_px": size.size_px},
-            "sampling": {"policy": "uniform", "frames": size.crops},
+            "sampling": sampling,
         },
     )

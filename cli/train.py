@@ -1,12 +1,17 @@
 """`mover-ray train`: from extracted faces to a model that `score` takes."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import print_json, print_table
-from .options import Address, Assignments, ConfigFile, Dest, Json
+from .options import Address, Assignments, ConfigFile, Dest, Json, Profile
+from .submission import Call, sent_as_job
+
+if TYPE_CHECKING:
+    from mover_ray.config import Settings
+    from mover_ray.pipelines.train import TrainOptions
 
 app = typer.Typer(help="Trains detectors.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -25,6 +30,7 @@ Workers = Annotated[
 
 @app.command()
 def pretrain(
+    context: typer.Context,
     preset: Preset,
     dest: Dest,
     corpus: Corpus = None,
@@ -34,6 +40,7 @@ def pretrain(
     ] = None,
     workers: Workers = None,
     address: Address = None,
+    profile: Profile = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
     as_json: Json = False,
@@ -42,28 +49,67 @@ def pretrain(
 
     The same command again goes on from the newest checkpoint.
     """
-    _train("pretrain", preset, dest, corpus, start, workers, address, config, assignments, as_json)
+    settings = _settings(config, assignments, profile)
+    options = _options(preset, dest, corpus, start, workers, address, settings)
+    _train("pretrain", options, Call(context, settings, address, as_json))
 
 
 @app.command()
 def finetune(
+    context: typer.Context,
     preset: Preset,
     dest: Dest,
     corpus: Corpus = None,
     start: Annotated[
-        str | None, typer.Option(help="DEST of a finished `train pretrain`.", metavar="DEST")
+        str | None,
+        typer.Option(help="DEST of `train pretrain`, for `fcg` of `prototypes`.", metavar="DEST"),
     ] = None,
     workers: Workers = None,
     address: Address = None,
+    profile: Profile = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
     as_json: Json = False,
 ) -> None:
-    """Second stage: a detector learns to tell fakes; leaves a bundle for `score`.
+    """Second stage: a detector learns to tell fakes.
 
-    The same command again goes on from the newest checkpoint.
+    Leaves a bundle for `score`. The same command again goes on from the newest checkpoint.
     """
-    _train("finetune", preset, dest, corpus, start, workers, address, config, assignments, as_json)
+    settings = _settings(config, assignments, profile)
+    options = _options(preset, dest, corpus, start, workers, address, settings)
+    _train("finetune", options, Call(context, settings, address, as_json))
+
+
+@app.command()
+def prototypes(
+    context: typer.Context,
+    preset: Preset,
+    dest: Dest,
+    corpus: Corpus = None,
+    profile: Profile = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Before `fcg`: how its backbone sees real faces' parts.
+
+    Takes the preset that `finetune` will take; give it the destination as --start.
+    """
+    from mover_ray.pipelines.train_prototypes import build_prototypes
+
+    from .progress import format_duration, shown
+
+    settings = _settings(config, assignments, profile)
+    options = _options(preset, dest, corpus, None, None, None, settings)
+    if sent_as_job("prototypes", options, Call(context, settings, None, as_json)):
+        return
+    with shown() as progress:
+        summary = build_prototypes(options, progress)
+    if as_json:
+        print_json(summary.as_json())
+        return
+    duration = format_duration(summary.seconds)
+    typer.echo(f"prototypes of {summary.faces} faces in {duration}: {summary.dest}")
 
 
 @app.command()
@@ -71,7 +117,7 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="Show this one.", metavar="PRESET")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the presets, or show one with its command, hardware, duration and numbers."""
+    """List the presets, or show what one of them takes and gives."""
     from mover_ray.pipelines import train_presets
 
     if name is not None:
@@ -87,24 +133,26 @@ def presets(
         print_table(["preset", "trains"], [[each, what] for each, what in known.items()])
 
 
-def _train(
-    stage: str,
+def _settings(config: ConfigFile, assignments: Assignments, profile: str | None) -> "Settings":
+    from mover_ray.pipelines.train import gather_settings
+
+    return gather_settings(config, assignments or (), profile)
+
+
+def _options(
     preset: str,
     dest: str,
     corpus: list[str] | None,
     start: str | None,
     workers: str | None,
     address: str | None,
-    config: ConfigFile,
-    assignments: Assignments,
-    as_json: bool,
-) -> None:
-    from mover_ray.pipelines import train as pipeline
+    settings: "Settings",
+) -> "TrainOptions":
+    from mover_ray.pipelines.train import TrainOptions
 
-    from .progress import format_duration, shown
-    from .summary import resumable, resume_command
+    from .summary import resume_command
 
-    options = pipeline.TrainOptions(
+    return TrainOptions(
         preset=preset,
         dest=dest,
         corpus=tuple(corpus or ()),
@@ -112,11 +160,21 @@ def _train(
         workers=workers,
         address=address,
         command=resume_command(sys.argv),
-        settings=pipeline.gather_settings(config, assignments or ()),
+        settings=settings,
     )
+
+
+def _train(stage: str, options: "TrainOptions", call: Call) -> None:
+    from mover_ray.pipelines import train as pipeline
+
+    from .progress import format_duration, shown
+    from .summary import resumable
+
+    if sent_as_job(stage, options, call):
+        return
     with resumable(), shown() as progress:
         summary = pipeline.train(stage, options, progress)
-    if as_json:
+    if call.as_json:
         print_json(summary.as_json())
         return
     rows = [[name, f"{value:.4g}"] for name, value in summary.metrics.items()]

@@ -10,10 +10,14 @@ import abc
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from mover_ray.models.segments import cut_track, stretched
 
 NUM_LANDMARKS = 68
 
@@ -28,6 +32,17 @@ class InputSpec:
     """Side of the square crop."""
     segment_frames: int
     """Frames of one segment (T)."""
+    clips: bool = False
+    """Whether a segment is a clip: neighbours in time, in order, that show how a face moves.
+    Else it may join frames from anywhere in a track."""
+
+    def cut(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Cuts a track into segments [S, T]: positions in the track, see `segments.cut_track`.
+
+        Args:
+            times_s: When each frame of the track is shown, ascending; at least one.
+        """
+        return cut_track(times_s, self.segment_frames, clips=self.clips)
 
     def check(self, faces_STCHW: Tensor, landmarks_STKX: Tensor) -> None:
         """Raises `ValueError` unless both tensors have the shape and type of a batch."""
@@ -88,6 +103,19 @@ class FaceBatch:
             return self
         return self._map(lambda values: values.unsqueeze(1), self.labels)
 
+    def clips(self, segment_frames: int) -> "FaceBatch":
+        """Gives segments of T frames: the first T of longer ones; shorter ones stretched.
+
+        Args:
+            segment_frames: T.
+        """
+        if self.faces.ndim == 4:
+            return self.segments().clips(segment_frames)
+        if self.faces.shape[1] == segment_frames:
+            return self
+        frames_T = torch.from_numpy(stretched(self.faces.shape[1], segment_frames)[0])
+        return self._map(lambda values: values[:, frames_T.to(values.device)], self.labels)
+
     def singles(self) -> "FaceBatch":
         """Gives the batch face by face; each has the label of its segment."""
         if self.faces.ndim == 4:
@@ -106,6 +134,19 @@ class FaceBatch:
         given = {name: getattr(self, name) for name in names}
         changed = {name: change(value) for name, value in given.items() if value is not None}
         return FaceBatch(labels=labels, **changed)
+
+
+@runtime_checkable
+class Startable(Protocol):
+    """A detector that can begin with public weights."""
+
+    def load_start(self, weights: dict[str, Tensor]) -> None:
+        """Fills what the weights are for.
+
+        Raises:
+            ArtifactError: They do not fit.
+        """
+        ...
 
 
 class Detector(nn.Module, abc.ABC):

@@ -5,9 +5,6 @@ how faces are found and cropped, which frames are sampled, how logits become
 probabilities, and where the weights come from. No pickle is ever read.
 """
 
-import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mover_ray import __version__
 from mover_ray.config import to_mapping
-from mover_ray.errors import ArtifactError, ConfigError, LocationError
+from mover_ray.errors import ArtifactError, ConfigError
 from mover_ray.faces.policy import FacePolicy
+from mover_ray.models import bundle_folder
 from mover_ray.models.bundle_card import (
     ModelCard,
     Training,
@@ -24,21 +22,15 @@ from mover_ray.models.bundle_card import (
     from_document,
     to_document,
 )
+from mover_ray.models.bundle_folder import CARD_NAME, WEIGHTS_NAME
 from mover_ray.models.calibration import Calibration
 from mover_ray.models.registry import build_detector
-from mover_ray.provenance import dump_json, sha256_bytes
+from mover_ray.models.view import View
+from mover_ray.provenance import dump_json
 from mover_ray.video.sampling import SamplingPolicy
 
 if TYPE_CHECKING:
     from mover_ray.models.base import Detector
-
-CARD_NAME = "bundle.json"
-WEIGHTS_NAME = "model.safetensors"
-
-#: A real one has about 3 KiB; what is longer is not read.
-_MAX_CARD_BYTES = 2**20
-_PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle"})
-_LAYOUT = "a bundle is a folder with bundle.json and model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +43,16 @@ class Bundle(ModelCard):
     """The file that holds the weights."""
     model_sha256: str
     """SHA-256 of `bundle.json` in its one spelling, which holds that of the weights."""
+
+    @property
+    def members(self) -> tuple["Bundle", ...]:
+        """The bundle alone: an ensemble has several."""
+        return (self,)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What the detector is shown."""
+        return (View(faces=self.faces, sampling=self.sampling),)
 
     def detector(self) -> "Detector":
         """Builds the detector and reads its weights: on the CPU, ready to score.
@@ -77,10 +79,10 @@ def load(path: str | Path) -> Bundle:
     Raises:
         ArtifactError: There is no bundle at `path`, or it is altered or refused.
     """
-    folder = _folder(path)
+    folder = bundle_folder.find(path)
+    document, model_sha256 = bundle_folder.read_card(folder)
+    card, weights = from_document(document)
     try:
-        document, model_sha256 = _read_document(folder / CARD_NAME)
-        card, weights = from_document(document)
         weights.check(folder / WEIGHTS_NAME)
     except OSError as error:
         raise ArtifactError(f"the bundle cannot be read: {error}") from error
@@ -119,19 +121,11 @@ def save(
 
     _check_crop_size(card, detector)
     folder = Path(path)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    _require_absent(folder)
-    try:
-        draft.mkdir(parents=True)
+    with bundle_folder.written_whole(folder) as draft:
         weights = write_weights(draft / WEIGHTS_NAME, detector, storage)
         document = to_document(card, weights)
         document["detector_config"] = to_mapping(detector.config)
         (draft / CARD_NAME).write_text(dump_json(document), encoding="utf-8")
-        draft.rename(folder)
-    except OSError as error:
-        raise LocationError(f"the bundle cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return load(folder)
 
 
@@ -156,7 +150,7 @@ def init(
         ConfigError: The detector or a setting is unknown or refused.
         LocationError: `path` exists or cannot be written.
     """
-    _require_absent(Path(path))  # before torch, which takes seconds to import
+    bundle_folder.require_absent(Path(path))  # before torch, which takes seconds to import
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -168,45 +162,12 @@ def init(
         licence="Apache-2.0",
         detector_name=detector,
         faces=FacePolicy(size_px=module.spec.size_px),
-        sampling=SamplingPolicy(),
+        sampling=_sampling_of(module),
         calibration=Calibration(),
         thresholds=(),
         training=Training(code_version=__version__, seed=seed),
     )
     return save(path, card, module, storage)
-
-
-def _folder(path: str | Path) -> Path:
-    """Gives the folder of a bundle, or says what stands at `path` instead."""
-    if "://" in str(path):
-        hint = "copy the bundle to a local folder first"
-        raise ArtifactError(f"a bundle is read from a local folder: `{path}`", hint=hint)
-    folder = Path(path)
-    if folder.suffix.lower() in _PICKLES and not folder.is_dir():
-        raise ArtifactError(f"pickled weights are never read: `{path}`", hint=_LAYOUT)
-    if not folder.exists():
-        hint = f"`mover-ray models init mover --out {path}` makes an untrained one"
-        raise ArtifactError(f"no such bundle: `{path}`", hint=hint)
-    if not folder.is_dir():
-        hint = f"name the folder that holds {CARD_NAME} and {WEIGHTS_NAME}"
-        raise ArtifactError(f"a bundle is a folder: `{path}`", hint=hint)
-    if not (folder / CARD_NAME).is_file():
-        raise ArtifactError(f"no bundle, there is no {CARD_NAME}: `{path}`", hint=_LAYOUT)
-    return folder
-
-
-def _read_document(path: Path) -> tuple[Any, str]:
-    """Gives the JSON at `path` and the SHA-256 of its one spelling."""
-    with path.open("rb") as file:
-        text = file.read(_MAX_CARD_BYTES + 1)
-    if len(text) > _MAX_CARD_BYTES:
-        raise ArtifactError(f"bundle.json is longer than 1 MiB: `{path}`")
-    try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-        return document, sha256_bytes(dump_json(document).encode())
-    # Nesting a thousand levels deep ends in a RecursionError.
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"bundle.json is no JSON: `{path}`: {error}") from error
 
 
 def _build(bundle: Bundle) -> "Detector":
@@ -231,11 +192,7 @@ def _check_crop_size(card: ModelCard, detector: "Detector") -> None:
         )
 
 
-def _require_absent(folder: Path) -> None:
-    if folder.exists():
-        hint = "choose another folder; a bundle is never overwritten"
-        raise LocationError(f"the destination exists: `{folder}`", hint=hint)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+def _sampling_of(detector: "Detector") -> SamplingPolicy:
+    if detector.spec.clips:
+        return SamplingPolicy(policy="clips", clip_frames=detector.spec.segment_frames)
+    return SamplingPolicy()

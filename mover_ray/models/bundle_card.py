@@ -101,9 +101,14 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` for a name that cannot go into rows and paths."""
-        if not _MODEL_ID.fullmatch(self.model_id):
-            hint = "use up to 64 of a-z, 0-9, `.`, `_` and `-`"
-            raise ConfigError(f"model_id is not acceptable: `{self.model_id}`", hint=hint)
+        check_model_id(self.model_id)
+
+
+def check_model_id(name: str) -> None:
+    """Raises `ConfigError` for a name that cannot go into rows, paths and pages."""
+    if not _MODEL_ID.fullmatch(name):
+        hint = "use up to 64 of a-z, 0-9, `.`, `_` and `-`"
+        raise ConfigError(f"model_id is not acceptable: `{name}`", hint=hint)
 
 
 def to_document(card: ModelCard, weights: WeightsFile) -> Settings:

@@ -12,7 +12,7 @@ Shapes:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from mover_ray.errors import ConfigError
 from mover_ray.faces.parts import PARTITIONS
 from mover_ray.models.base import Detector, DetectorOutput, FaceBatch, InputSpec
 from mover_ray.models.deltas import KINDS, EncoderDeltas
+from mover_ray.models.layers import token_decoder
 from mover_ray.models.layers.classifier import Classifier
 from mover_ray.models.layers.face_mapping import JoinMaps, mean_in_parts, shrink, spread_parts
 from mover_ray.models.layers.fusion import logit_of_mean
@@ -30,11 +31,16 @@ from mover_ray.models.layers.losses import label_loss, mask_losses
 from mover_ray.models.layers.mask_decoder import CHANNELS, MaskDecoder
 from mover_ray.models.layers.pixels import normalize
 from mover_ray.models.layers.resnet import NORMS, VARIANTS, ResNetTrunk
-from mover_ray.models.mae import ENCODERS, MAEConfig, MaskedAutoencoder
+from mover_ray.models.layers.token_decoder import TokenDecoder
+from mover_ray.models.layers.vit import Block, unchanged
+from mover_ray.models.mae import ENCODERS, Encoder, MAEConfig, MaskedAutoencoder
 from mover_ray.models.part_masking import locate_parts
 
 CLASSIFICATION = "classification"
 LOCALIZATION = "localization"
+
+_UNET, _TOKENS = "unet", "tokens"
+_DECODERS = (_UNET, _TOKENS)
 
 #: Side of the box over which the localization head averages a mask before it takes the
 #: highest value: an eighth of the mask's side, about a mouth.
@@ -73,6 +79,16 @@ class DelocateConfig:
     target: str = "unmasked"
     """What the recovery is: `unmasked` (restored from all patches) or `stitched` (every part
     restored from the rest)."""
+    decoder: str = "unet"
+    """What makes masks: `unet`, over the maps of ResNet, or `tokens`, which compares the
+    patches of the face by attention and needs neither ResNet nor mapping. Ours: the paper
+    has an encoder-decoder and does not draw it."""
+    decoder_depth: int = 2
+    """Transformer blocks of `tokens`."""
+    token_blocks: tuple[int, ...] = ()
+    """Blocks of the encoder, counted from 1, whose tokens are looked at together. Empty:
+    those of the last one, normalized. Ours: traces of blending fade in the last blocks
+    (docs/default-model.md)."""
     partition: str = "roi"
     """How the face is split into parts: `raster`, `bands` or `roi` (paper)."""
     mask_ratio: float = 0.5
@@ -97,9 +113,21 @@ class DelocateConfig:
         check_choice(self, "target", ("unmasked", "stitched"))
         check_choice(self, "partition", tuple(PARTITIONS))
         check_choice(self, "finetuning", ("none", *KINDS))
+        check_choice(self, "decoder", _DECODERS)
+        check_at_least(self, "decoder_depth", 1)
+        if self.token_blocks and max(self.token_blocks) != self.mae.num_blocks:
+            hint = "set `mae.depth` to the last of them: blocks behind it would be idle"
+            raise ConfigError(f"the encoder ends elsewhere: `{self.token_blocks}`", hint=hint)
+        if min(self.token_blocks, default=1) < 1:
+            raise ConfigError(f"blocks count from 1: `{self.token_blocks}`")
+        if self.decoder == _TOKENS and (
+            self.mapping or not (self.localization and self.recovering)
+        ):
+            hint = "set `mapping` to false, `localization` and `recovering` to true"
+            raise ConfigError("the decoder `tokens` stands on the encoder alone", hint=hint)
         check_range(self, "mask_ratio", 0.05, 0.95)
         if self.finetuned_blocks is not None:
-            check_range(self, "finetuned_blocks", 0, ENCODERS[self.mae.size].depth)
+            check_range(self, "finetuned_blocks", 0, self.mae.num_blocks)
         if self.finetuning != "none" and not self.recovering:
             hint = "set `finetuning` to `none`, or `recovering` to true"
             raise ConfigError(f"there is no encoder to finetune: `{self.finetuning}`", hint=hint)
@@ -130,19 +158,23 @@ class Delocate(Detector):
         self.spec = InputSpec(size_px=config.mae.image_px, segment_frames=config.segment_frames)
         self.mask_kind = "trained" if config.localization else None
         self.mae: MaskedAutoencoder | None = None
+        self.encoder: Encoder | None = None
         self.deltas: EncoderDeltas | None = None
         self.mapping: JoinMaps | None = None
-        self.mask_decoder: MaskDecoder | None = None
+        self.trunk: ResNetTrunk | None = None
+        self.mask_decoder: MaskDecoder | TokenDecoder | None = None
+        self.classifier = Classifier(self._build(config), 1)
+
+    def _build(self, config: DelocateConfig) -> int:
+        """Builds what the config asks for; gives the number of the classifier's features."""
+        token_width = self._build_encoder(config) if config.recovering else None
+        if config.decoder == _TOKENS:
+            sets = max(1, len(config.token_blocks))
+            width = ENCODERS[config.mae.size].width
+            self.mask_decoder = TokenDecoder(width, sets, config.mae.grid, config.decoder_depth)
+            return 2 * token_decoder.WIDTH
         self.trunk = ResNetTrunk(config.blocks, config.norm)
-        features = self.trunk.channels[-1]
-        token_width = ENCODERS[config.mae.size].width if config.recovering else None
-        if token_width is not None:
-            self.mae = MaskedAutoencoder(config.mae).requires_grad_(requires_grad=False)
-            features += token_width
-            if config.finetuning != "none":
-                self.deltas = EncoderDeltas(
-                    self.mae.encoder, config.finetuning, config.finetuned_blocks, config.lora_rank
-                )
+        features = self.trunk.channels[-1] + (token_width or 0)
         if config.mapping:
             self.mapping = JoinMaps(self.trunk.channels, config.norm)
             features += len(PARTITIONS[config.partition])
@@ -151,7 +183,22 @@ class Delocate(Detector):
                 self.trunk.channels, token_width, config.norm, difference=config.mapping
             )
             features += 2 * CHANNELS
-        self.classifier = Classifier(features, 1)
+        return features
+
+    def _build_encoder(self, config: DelocateConfig) -> int:
+        """Builds the encoder, with its decoder where there is a recovery; gives its width."""
+        if config.mapping:
+            self.mae = MaskedAutoencoder(config.mae).requires_grad_(requires_grad=False)
+            encoder = self.mae.encoder
+        else:
+            self.encoder = encoder = Encoder(config.mae).requires_grad_(requires_grad=False)
+        if config.finetuning != "none":
+            self.deltas = EncoderDeltas(
+                encoder, config.finetuning, config.finetuned_blocks, config.lora_rank
+            )
+            # The last norm stands behind the tokens of single blocks.
+            self.deltas.norm.requires_grad_(not config.token_blocks)
+        return ENCODERS[config.mae.size].width * max(1, len(config.token_blocks))
 
     def forward(self, faces_STCHW: Tensor, landmarks_STKX: Tensor) -> DetectorOutput:
         """Scores segments by the mean of their frames' probabilities."""
@@ -218,11 +265,29 @@ class Delocate(Detector):
         )
 
     def _find(self, faces_BCHW: Tensor, landmarks_BKX: Tensor) -> _Findings:
+        encoder = self.encoder if self.mae is None else self.mae.encoder
+        tokens_BDGG = None if encoder is None else self._tokens(encoder, faces_BCHW)
+        if isinstance(self.mask_decoder, TokenDecoder) and tokens_BDGG is not None:
+            return self._find_in_tokens(self.mask_decoder, tokens_BDGG, faces_BCHW.shape[-1])
+        return self._find_in_maps(faces_BCHW, landmarks_BKX, tokens_BDGG)
+
+    def _find_in_tokens(
+        self, decoder: TokenDecoder, tokens_BDGG: Tensor, side_px: int
+    ) -> _Findings:
+        logits_BGG, decoded_BFGG = decoder(tokens_BDGG)
+        features_BF = torch.cat([decoded_BFGG.mean(dim=(2, 3)), decoded_BFGG.amax(dim=(2, 3))], 1)
+        logits_B = self.classifier(features_BF).squeeze(1).float()
+        return _Findings(logits_B, None, _enlarge(logits_BGG.float(), side_px))
+
+    def _find_in_maps(
+        self, faces_BCHW: Tensor, landmarks_BKX: Tensor, tokens_BDGG: Tensor | None
+    ) -> _Findings:
+        if self.trunk is None:
+            raise RuntimeError("this detector has no maps")
         maps = self.trunk(faces_BCHW)
         features = [maps[-1].mean(dim=(2, 3))]
-        tokens_BDGG = mapped_BChw = difference_BChw = mask_logits_BHW = None
-        if self.mae is not None:
-            tokens_BDGG = self._tokens(self.mae, faces_BCHW)
+        mapped_BChw = difference_BChw = mask_logits_BHW = None
+        if tokens_BDGG is not None:
             features.append(tokens_BDGG.mean(dim=(2, 3)))
         if self.mapping is not None:
             mapped_BChw = self.mapping(maps)
@@ -236,16 +301,27 @@ class Delocate(Detector):
         logits_B = self.classifier(torch.cat(features, dim=1)).squeeze(1).float()
         return _Findings(logits_B, mapped_BChw, mask_logits_BHW)
 
-    def _tokens(self, mae: MaskedAutoencoder, faces_BCHW: Tensor) -> Tensor:
+    def _tokens(self, encoder: Encoder, faces_BCHW: Tensor) -> Tensor:
         """Gives the encoder's tokens of the patches, laid out over the face."""
-        if self.deltas is None:
-            latent_BLD: Tensor = mae.encoder(faces_BCHW)
-        else:
-            early_BLD = mae.encoder.start(faces_BCHW, self.deltas.first)
-            latent_BLD = self.deltas(mae.encoder, early_BLD)
+        sets = self._token_sets(encoder, faces_BCHW)
+        tokens_BLD = torch.cat([one[:, 1:] for one in sets], dim=2)
         grid = self.config.mae.grid
-        batch, _, width = latent_BLD.shape
-        return latent_BLD[:, 1:].transpose(1, 2).reshape(batch, width, grid, grid)
+        batch, _, width = tokens_BLD.shape
+        return tokens_BLD.transpose(1, 2).reshape(batch, width, grid, grid)
+
+    def _token_sets(self, encoder: Encoder, faces_BCHW: Tensor) -> list[Tensor]:
+        """Gives tokens [B, L, D] of the chosen blocks, or of the last one, normalized."""
+        chosen = self.config.token_blocks
+        if not chosen:
+            if self.deltas is None:
+                return [encoder(faces_BCHW)]
+            return [self.deltas(encoder, encoder.start(faces_BCHW, self.deltas.first))]
+        tokens_BLD, sets = encoder.start(faces_BCHW, 0), {}
+        for number in range(max(chosen)):
+            block = cast("Block", encoder.blocks[number])
+            change = unchanged if self.deltas is None else self.deltas.change(number)
+            tokens_BLD = sets[number + 1] = block(tokens_BLD, change=change)
+        return [sets[number] for number in chosen]
 
     def _part_masks(self, landmarks_BKX: Tensor) -> Tensor:
         mae = self.config.mae

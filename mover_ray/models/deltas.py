@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mover_ray.models.layers.vit import Block, unchanged
+from mover_ray.models.layers.vit import Block, Change, unchanged
 from mover_ray.models.mae import Encoder
 
 KINDS = ("layernorm", "lora")
@@ -89,6 +89,10 @@ class EncoderDeltas(nn.Module):
         changing = list(encoder.blocks)[self.first :]
         self.blocks = nn.ModuleList(BlockDeltas(cast("Block", one), kind, rank) for one in changing)
         self.norm = NormDelta(encoder.norm)
+
+    def change(self, number: int) -> Change:
+        """Gives how the layers of a block, counted from 0, are applied."""
+        return self.blocks[number - self.first] if number >= self.first else unchanged
 
     def forward(self, encoder: Encoder, tokens_BLD: Tensor) -> Tensor:
         """Gives normalized tokens [B, L, D].

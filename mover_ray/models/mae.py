@@ -55,6 +55,9 @@ class MAEConfig:
 
     size: str = "tiny"
     """ViT-`tiny`, `small`, `base` (paper) or `large`; the decoder's size follows."""
+    depth: int | None = None
+    """Blocks of the encoder. None: as many as its size has (paper). Where there are fewer,
+    the first ones of public weights are taken."""
     image_px: int = 224
     """Side of the face crop (paper: 224)."""
     patch_px: int = 16
@@ -70,6 +73,8 @@ class MAEConfig:
         check_range(self, "image_px", 32, 1024)
         check_range(self, "patch_px", 4, 64)
         check_choice(self, "positions", ("sincos", "learned"))
+        if self.depth is not None:
+            check_range(self, "depth", 1, ENCODERS[self.size].depth)
         if self.image_px % self.patch_px:
             raise ConfigError(
                 f"image_px is no multiple of patch_px: `{self.image_px}` and `{self.patch_px}`"
@@ -79,6 +84,11 @@ class MAEConfig:
     def grid(self) -> int:
         """Patches of a side."""
         return self.image_px // self.patch_px
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the encoder."""
+        return ENCODERS[self.size].depth if self.depth is None else self.depth
 
 
 class Encoder(nn.Module):
@@ -94,7 +104,7 @@ class Encoder(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, shape.width))
         self.blocks = nn.ModuleList(
             Block(shape.width, shape.heads, layer_scale=config.layer_scale)
-            for _ in range(shape.depth)
+            for _ in range(config.num_blocks)
         )
         self.norm = nn.LayerNorm(shape.width, eps=NORM_EPS)
         # A row of zeros for the class token, as in MAE.

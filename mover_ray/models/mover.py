@@ -26,7 +26,7 @@ from mover_ray.models.layers.fusion import logit_of_mean
 from mover_ray.models.layers.losses import label_loss
 from mover_ray.models.layers.pixels import absolute_difference, normalize
 from mover_ray.models.layers.resnet import NORMS, VARIANTS
-from mover_ray.models.mae import ENCODERS, Encoder, MAEConfig, MaskedAutoencoder
+from mover_ray.models.mae import Encoder, MAEConfig, MaskedAutoencoder
 from mover_ray.models.mover_branches import (
     DeltaFinetuningNetwork,
     FinetuningNetwork,
@@ -101,7 +101,7 @@ class MoverConfig:
         check_choice(self, "finetuning", ("full", *KINDS))
         check_at_least(self, "lora_rank", 1)
         if self.finetuned_blocks is not None:
-            check_range(self, "finetuned_blocks", 0, ENCODERS[self.mae.size].depth)
+            check_range(self, "finetuned_blocks", 0, self.mae.num_blocks)
         if self.branches not in ((FINETUNING, MAPPING), (FINETUNING,), (MAPPING,)):
             hint = f"choose `{FINETUNING}`, `{MAPPING}` or both in this order"
             raise ConfigError(f"unknown branches: `{list(self.branches)}`", hint=hint)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Strings, so that listing the detectors does not import torch.
 DETECTORS: dict[str, str] = {
     "delocate": "mover_ray.models.delocate:build",
+    "fcg": "mover_ray.models.fcg:build",
+    "ln-clip": "mover_ray.models.ln_clip:build",
+    "motion": "mover_ray.models.motion:build",
     "mover": "mover_ray.models.mover:build",
 }
 

@@ -122,7 +122,9 @@ def train(stage: str, options: TrainOptions, progress: Progress) -> TrainSummary
     )
 
 
-def gather_settings(config_file: Path | None, assignments: Sequence[str]) -> Settings:
+def gather_settings(
+    config_file: Path | None, assignments: Sequence[str], profile: str | None = None
+) -> Settings:
     """Gives the settings of a command line that are stronger than the preset's.
 
     Of settings files and the environment, which serve all commands, `train` and `ray`
@@ -131,7 +133,7 @@ def gather_settings(config_file: Path | None, assignments: Sequence[str]) -> Set
     Raises:
         ConfigError: See `config.gather`.
     """
-    files = gather(config_file)
+    files = gather(config_file, profile=profile)
     own = files.get("train", {})
     if not isinstance(own, dict):
         raise ConfigError(f"`train` is a section, not a value: `{own}`")

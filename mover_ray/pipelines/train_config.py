@@ -107,7 +107,10 @@ class PretrainRun(TrainConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneRun(TrainConfig):
-    """The second stage. `start`: the destination of a first stage."""
+    """The second stage. `start`: the destination of a first stage.
+
+    To do without a first stage, `timm:NAME` or a safetensors file with an encoder.
+    """
 
     detector: str = "mover"
     """Key of `models.registry.DETECTORS`."""
@@ -119,6 +122,9 @@ class FinetuneRun(TrainConfig):
     """Whether a pseudo-fake is made of every real segment, beside the given fakes."""
     families: dict[str, float] = field(default_factory=lambda: dict(PairConfig().families))
     """Pseudo-fakes by name, and how often each is made in relation to the others."""
+    partners: int = 0
+    """Real faces of the corpus that wait in memory as partners for the families that need
+    one; 0: those families take no part."""
     training: FinetuneConfig = field(default_factory=FinetuneConfig)
     """The training itself."""
     sampling: SamplingPolicy = field(default_factory=SamplingPolicy)

@@ -37,14 +37,14 @@ class Origin:
     command: str | None
     """Command that started it."""
     parent_sha256: str | None = None
-    """Of the autoencoder that a second stage began with."""
+    """Of the weights that a second stage began with: an autoencoder, or prototypes."""
 
 
 def training_facts(run: PretrainRun | FinetuneRun, corpus: Corpus, origin: Origin) -> Training:
     """Gives the provenance of the weights."""
     notes = None
     if origin.parent_sha256:
-        notes = f"began with the autoencoder of SHA-256 {origin.parent_sha256}"
+        notes = f"began with weights of SHA-256 {origin.parent_sha256}"
     return Training(
         code_version=__version__,
         seed=run.recipe.seed,

@@ -145,11 +145,11 @@ def _pretrain(plan: TrainPlan, run: PretrainRun, corpus: Corpus, runtime: Runtim
 
 def _finetune(plan: TrainPlan, run: FinetuneRun, corpus: Corpus, runtime: Runtime) -> None:
     detector = build_detector(run.detector, run.model)
-    autoencoder: dict[str, Any] = to_mapping(detector.config)["mae"]
+    autoencoder: dict[str, Any] = to_mapping(detector.config).get("mae", {})
     parent = start_detector(detector, autoencoder, run.start, corpus.facts["faces"])
     origin = Origin(name=plan.name, command=plan.command, parent_sha256=parent)
     card = model_card(run, corpus, origin)
-    best = finetune(detector, corpus, run.training, runtime, changes_of(run))
+    best = finetune(detector, corpus, run.training, runtime, changes_of(run, corpus))
     if runtime.leads:
         save_bundle(runtime.folder, card, detector, best)
 

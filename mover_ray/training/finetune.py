@@ -96,9 +96,13 @@ def finetune(
     """
     changes = changes or Changes()
     check_crop_size(corpus, detector.spec.size_px)
+    spec = detector.spec
     training, validation = (
         segments(
-            corpus, select(corpus, config.data, validation=held_out), detector.spec.segment_frames
+            corpus,
+            select(corpus, config.data, validation=held_out),
+            spec.segment_frames,
+            clips=spec.clips,
         )
         for held_out in (False, True)
     )

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from mover_ray.config import check_range
 from mover_ray.errors import ConfigError
-from mover_ray.models.segments import segment_indices
+from mover_ray.models.segments import cut_track
 from mover_ray.training.corpus import REAL, Corpus
 from mover_ray.training.sampler import Indices
 from mover_ray.training.sources import held_out
@@ -94,19 +94,22 @@ def select(corpus: Corpus, selection: Selection, *, validation: bool) -> Indices
     return np.flatnonzero(kept)
 
 
-def segments(corpus: Corpus, videos: Indices, segment_frames: int) -> Samples:
-    """Cuts the tracks of the videos into segments, each frame in at least one.
+def segments(
+    corpus: Corpus, videos: Indices, segment_frames: int, *, clips: bool = False
+) -> Samples:
+    """Cuts the tracks of the videos into segments, as scoring does.
 
     Args:
         corpus: Holds the crops.
         videos: Rows of `corpus.videos`.
         segment_frames: T, the frames of a segment; 1 gives every crop.
+        clips: Whether segments are clips; see `InputSpec`.
     """
     chosen = np.flatnonzero(np.isin(corpus.crops["video"], videos))
     tracks = np.stack([corpus.crops["video"][chosen], corpus.crops["track_id"][chosen]])
     borders = np.flatnonzero((tracks[:, 1:] != tracks[:, :-1]).any(axis=0)) + 1
     cut = [
-        track[segment_indices(len(track), segment_frames)]
+        track[cut_track(corpus.crops["time_s"][track], segment_frames, clips=clips)]
         for track in np.split(chosen, borders)
         if len(track)
     ]

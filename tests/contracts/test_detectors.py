@@ -18,9 +18,14 @@ from mover_ray.models.base import Detector, FaceBatch
 from mover_ray.models.registry import DETECTORS, build_detector
 from tests.models.samples import faces, landmarks
 
+_BACKBONE = {"architecture": "vit_tiny_patch16_224", "image_px": 64}
+
 #: The cheapest settings under which a detector still has all its parts.
 SMALL: dict[str, dict[str, Any]] = {
     "delocate": {"mae": {"image_px": 64}, "segment_frames": 3},
+    "fcg": {"backbone": _BACKBONE, "segment_frames": 3},
+    "ln-clip": {"backbone": _BACKBONE, "segment_frames": 3},
+    "motion": {"image_px": 64, "segment_frames": 4},
     "mover": {"mae": {"image_px": 64}, "segment_frames": 3},
 }
 

@@ -1,6 +1,7 @@
+import numpy as np
 import torch
 
-from mover_ray.models.base import FaceBatch
+from mover_ray.models.base import FaceBatch, InputSpec
 
 
 def make(*leading: int) -> FaceBatch:
@@ -44,3 +45,24 @@ def test_moving_takes_everything_along() -> None:
         assert values is not None
         assert values.device.type == "meta"
     assert moved.target is None
+
+
+def test_clips_have_the_length_that_is_asked_for() -> None:
+    batch = make(2, 3)
+
+    longer, shorter = batch.clips(5), batch.clips(2)
+    assert torch.equal(longer.faces, batch.faces[:, [0, 0, 1, 1, 2]])
+    assert torch.equal(longer.landmarks, batch.landmarks[:, [0, 0, 1, 1, 2]])
+    assert torch.equal(shorter.faces, batch.faces[:, :2])
+    assert longer.labels.tolist() == shorter.labels.tolist() == [0, 1]
+    assert batch.clips(3) is batch
+    assert make(3).clips(2).faces.shape == (3, 2, 3, 4, 4)
+
+
+def test_a_spec_cuts_tracks_as_its_detector_looks() -> None:
+    times_s = np.array([0.0, 0.1, 0.2, 9.0, 9.1, 9.2])
+
+    motion = InputSpec(size_px=64, segment_frames=4, clips=True)
+    assert motion.cut(times_s).tolist() == [[0, 0, 1, 2], [3, 3, 4, 5]]
+    single = InputSpec(size_px=64, segment_frames=4)
+    assert single.cut(times_s).tolist() == [[0, 1, 2, 3], [2, 3, 4, 5]]

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from mover_ray.errors import ArtifactError, ConfigError, LocationError
 from mover_ray.faces.policy import FacePolicy
 from mover_ray.models import bundle as bundles
-from mover_ray.models.bundle import CARD_NAME, WEIGHTS_NAME, Bundle
+from mover_ray.models.bundle import Bundle
+from mover_ray.models.bundle_folder import CARD_NAME, WEIGHTS_NAME
 from mover_ray.models.calibration import Calibration, Threshold
 from mover_ray.provenance import sha256_file
 

@@ -14,6 +14,12 @@ from tests.models.samples import faces, landmarks
 
 SMALL = DelocateConfig(mae=MAEConfig(image_px=64), segment_frames=2)
 TERMS = {"cls", "mapping_mse", "mask_bce", "mask_dice"}
+TOKENS = {
+    "mae": MAEConfig(image_px=64, depth=3),
+    "mapping": False,
+    "decoder": "tokens",
+    "token_blocks": (1, 3),
+}
 
 
 def make(**changes: Any) -> Delocate:
@@ -77,6 +83,11 @@ def test_the_localization_head_sees_regions_and_no_single_pixels(batch: FaceBatc
         ({"finetuning": "layernorm", "finetuned_blocks": 2}, TERMS),
         ({"blocks": "blocks3", "norm": "group"}, TERMS),
         ({"target": "stitched", "parts_at_once": 7}, TERMS),
+        (TOKENS, TERMS - {"mapping_mse"}),
+        ({**TOKENS, "token_blocks": ()}, TERMS - {"mapping_mse"}),
+        ({**TOKENS, "finetuning": "layernorm"}, TERMS - {"mapping_mse"}),
+        ({**TOKENS, "finetuning": "layernorm", "finetuned_blocks": 1}, TERMS - {"mapping_mse"}),
+        ({**TOKENS, "decoder": "unet"}, TERMS - {"mapping_mse"}),
         ({"mapping": False, "localization": False, "recovering": False}, {"cls"}),
     ],
 )
@@ -93,6 +104,36 @@ def test_every_ablation_scores_and_learns(
     torch.stack(list(losses.values())).sum().backward()
     learning = [(name, p) for name, p in delocate.named_parameters() if p.requires_grad]
     assert [name for name, p in learning if p.grad is None or not p.grad.any()] == []
+
+
+def test_tokens_are_those_of_the_chosen_blocks(batch: FaceBatch) -> None:
+    delocate = make(**TOKENS)
+    assert delocate.encoder is not None
+    images = normalize(batch.singles().faces)
+
+    tokens_BDGG = delocate._tokens(delocate.encoder, images)
+    for place, block in enumerate((1, 3)):
+        expected_BLD = delocate.encoder.start(images, block)[:, 1:]
+        found_BDN = tokens_BDGG[:, place * 192 : (place + 1) * 192].flatten(2)
+        torch.testing.assert_close(found_BDN.transpose(1, 2), expected_BLD)
+
+
+def test_changes_reach_the_tokens_of_later_blocks_alone(batch: FaceBatch) -> None:
+    delocate = make(**TOKENS, finetuning="layernorm", finetuned_blocks=2)
+    assert delocate.encoder is not None
+    assert delocate.deltas is not None
+    images = normalize(batch.singles().faces)
+    before = delocate._tokens(delocate.encoder, images)
+    torch.testing.assert_close(before, make(**TOKENS)._tokens(delocate.encoder, images))
+
+    for value in delocate.deltas.blocks.parameters():
+        torch.nn.init.constant_(value, 0.5)
+    first, last = (
+        delocate._tokens(delocate.encoder, images)[:, part] - before[:, part]
+        for part in (slice(0, 192), slice(192, 384))
+    )
+    assert not first.any()
+    assert last.any()
 
 
 def test_without_localization_there_are_no_masks(batch: FaceBatch) -> None:
@@ -160,6 +201,10 @@ def test_a_few_steps_find_the_mask(batch: FaceBatch) -> None:
         ({"finetuning": "lora", "recovering": False}, "no encoder to finetune: `lora`"),
         ({"finetuned_blocks": 13}, "finetuned_blocks is out of range: `13`"),
         ({"parts_at_once": 0}, "parts_at_once is too small: `0`"),
+        ({"decoder": "unets"}, "unknown decoder: `unets`"),
+        ({"decoder": "tokens"}, "stands on the encoder alone"),
+        ({"token_blocks": (3, 7)}, "the encoder ends elsewhere"),
+        ({"token_blocks": (0, 12)}, "blocks count from 1"),
         ({"mask_weight": -1.0}, "mask_weight is too small"),
         ({"mae": MAEConfig(image_px=42, patch_px=14)}, "image_px is no multiple of 4: `42`"),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_weights_arrive_where_they_belong(state: State) -> None:
     encoder = Encoder(LEARNED)
 
     load_encoder(encoder, from_safetensors(save(state)))
+    for name, weight in encoder.state_dict().items():
+        assert torch.equal(weight, state[name]), name
+
+
+def test_a_shorter_encoder_takes_the_first_blocks(state: State) -> None:
+    encoder = Encoder(dataclasses.replace(LEARNED, depth=2))
+
+    load_encoder(encoder, state)
+    assert len(encoder.blocks) == 2
     for name, weight in encoder.state_dict().items():
         assert torch.equal(weight, state[name]), name
 

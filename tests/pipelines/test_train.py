@@ -96,6 +96,18 @@ def test_without_a_first_stage_there_is_no_second(trained, tmp_path, start):
     assert "train pretrain" in (raised.value.hint or "")
 
 
+def test_a_second_stage_can_begin_with_a_public_encoder(trained, tmp_path):
+    start = trained / "pretrain" / "autoencoder.safetensors"
+    given = options(trained, "finetune", start=str(start), dest=str(tmp_path / "out"))
+    bundle = bundles.load(Path(train("finetune", given, Quiet()).model))
+    weights, own = load_file(start), bundle.detector().state_dict()
+    name = "encoder.blocks.0.attn.qkv.weight"
+    torch.testing.assert_close(own[f"mae.{name}"], weights[name], atol=1e-2, rtol=1e-2)
+    # What the file holds beside the encoder was not asked for.
+    assert not torch.allclose(own["mae.decoder.pred.weight"], weights["decoder.pred.weight"])
+    assert "SHA-256" in (bundle.training.notes or "")
+
+
 def refused(trained: Path, dest: Path, stage: str, **changes) -> MoverRayError:
     with pytest.raises(MoverRayError) as raised:
         train(stage, options(trained, stage, dest=str(dest), **changes), Quiet())

@@ -7,15 +7,23 @@ Shapes:
 import torch
 from torch import Tensor
 
-#: Mean and deviation of ImageNet in RGB: any public backbone expects them.
+Colour = tuple[float, float, float]
+
+#: Mean and deviation of ImageNet in RGB: most public backbones expect them.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
-def normalize(faces_BCHW: Tensor) -> Tensor:
-    """Takes uint8 RGB to float32 of about zero mean and unit deviation."""
-    mean, std = _statistics(faces_BCHW.device)
-    return (faces_BCHW.float() / 255.0 - mean) / std
+def normalize(faces_BCHW: Tensor, mean: Colour = _MEAN, std: Colour = _STD) -> Tensor:
+    """Takes uint8 RGB to float32 of about zero mean and unit deviation.
+
+    Args:
+        faces_BCHW: RGB, 0 to 255.
+        mean: Of each colour, in [0, 1], as the network's first training had it.
+        std: Deviation of each colour.
+    """
+    centre, scale = (_colour(values, faces_BCHW.device) for values in (mean, std))
+    return (faces_BCHW.float() / 255.0 - centre) / scale
 
 
 def absolute_difference(first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
@@ -23,7 +31,7 @@ def absolute_difference(first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
 
     The unit is the full range of a colour: black against white gives 1.
     """
-    _, std = _statistics(first_BCHW.device)
+    std = _colour(_STD, first_BCHW.device)
     return ((first_BCHW - second_BCHW) * std).abs().mean(dim=1)
 
 
@@ -43,6 +51,5 @@ def unpatchify(patches_BNV: Tensor, patch_px: int) -> Tensor:
     return cut.permute(0, 5, 1, 3, 2, 4).reshape(batch, 3, grid * patch_px, grid * patch_px)
 
 
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    mean = torch.tensor(_MEAN, device=device).reshape(3, 1, 1)
-    return mean, torch.tensor(_STD, device=device).reshape(3, 1, 1)
+def _colour(values: Colour, device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).reshape(3, 1, 1)

@@ -1,4 +1,4 @@
-"""The first layers of ResNet-18 in plain torch, under torchvision's state-dict names.
+"""Layers of ResNet in plain torch, under torchvision's state-dict names.
 
 torchvision is not imported on the way to a score: its import takes 6 s of CPU. The
 tests compare with its ResNet-18, whose public weights fit.
@@ -36,9 +36,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(inputs, outputs, stride)
+        self.conv1 = conv3x3(inputs, outputs, stride)
         self.bn1 = norm(outputs)
-        self.conv2 = _conv3x3(outputs, outputs)
+        self.conv2 = conv3x3(outputs, outputs)
         self.bn2 = norm(outputs)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
@@ -71,7 +71,7 @@ class ResNetTrunk(nn.Module):
         self.layer3 = _stage(128, 256, 2, third, make_norm)
         self.by_stage = variant == "stages3"
         self.channels = (64, 128, 256) if self.by_stage else (64, 64, 128)
-        _initialize(self)
+        initialize(self)
 
     def forward(self, images_BCHW: Tensor) -> list[Tensor]:
         """Gives three maps; the first has a quarter of the image's side."""
@@ -91,11 +91,12 @@ def _stage(inputs: int, outputs: int, stride: int, blocks: int, norm: Norm) -> n
     return nn.Sequential(*first, *rest)
 
 
-def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """Gives a 3x3 convolution without bias that keeps the size but for its stride."""
     return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Draws the convolutions as ResNet does."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):

@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from mover_ray.models.layers.losses import label_loss, mask_losses
+from mover_ray.models.layers.losses import (
+    alignment_loss,
+    focal_loss,
+    label_loss,
+    mask_losses,
+    uniformity_loss,
+)
 
 REAL, FAKE = 0, 1
 
@@ -67,3 +73,41 @@ def test_without_any_truth_there_is_no_loss() -> None:
     total.backward()
     assert logits.grad is not None
     assert (logits.grad == 0).all()
+
+
+def test_without_gamma_the_focal_loss_is_cross_entropy() -> None:
+    logits, labels = torch.tensor([-2.0, 0.3, 5.0]), torch.tensor([REAL, FAKE, REAL])
+
+    torch.testing.assert_close(focal_loss(logits, labels, 0.0), label_loss(logits, labels))
+
+
+def test_the_focal_loss_by_hand() -> None:
+    logits, labels = torch.tensor([math.log(3), math.log(3)]), torch.tensor([FAKE, REAL])
+
+    # Probabilities 3/4 and 1/4 of the right class.
+    expected = ((1 / 4) ** 4 * math.log(4 / 3) + (3 / 4) ** 4 * math.log(4)) / 2
+    assert focal_loss(logits, labels, 4.0).item() == pytest.approx(expected)
+    certain = torch.tensor([500.0], requires_grad=True)
+    focal_loss(certain, torch.tensor([REAL]), 4.0).backward()
+    assert certain.grad is not None
+    assert certain.grad.item() == pytest.approx(1.0)
+
+
+def test_alignment_and_uniformity_by_hand() -> None:
+    """Two fakes at a right angle and a real face opposite of the first."""
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    labels = torch.tensor([FAKE, FAKE, REAL])
+
+    assert alignment_loss(features, labels).item() == pytest.approx(2)
+    mean = (math.exp(-4) + math.exp(-8) + math.exp(-4)) / 3
+    assert uniformity_loss(features).item() == pytest.approx(math.log(mean))
+
+
+def test_faces_that_are_alone_in_their_class_align_with_nothing() -> None:
+    features = torch.eye(2, requires_grad=True)
+
+    loss = alignment_loss(features, torch.tensor([FAKE, REAL])) + uniformity_loss(features[:1])
+    loss.backward()
+    assert loss.item() == 0.0
+    assert features.grad is not None
+    assert not features.grad.any()
