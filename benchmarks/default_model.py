@@ -1,4 +1,4 @@
-"""Makes the model that ships: corpus, training, calibration, and the table of its validation.
+"""Makes the model that is to ship: corpus, training, calibration, and the table of its validation.
 
     python benchmarks/default_model.py --videos videos.csv --faces FOLDER \
         --start dinov2_vits14.safetensors --work WORK

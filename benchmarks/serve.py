@@ -52,33 +52,34 @@ class Phase:
         }
 
 
-Ask = Callable[[Phase], Coroutine[Any, Any, None]]
+Ask = Callable[[Phase], Coroutine[Any, Any, float]]
 
 
 def asker(client: httpx.AsyncClient, content: bytes) -> Ask:
-    """Gives what sends one upload and notes what became of it."""
+    """Gives what sends one upload, notes what became of it, and says how long to wait."""
 
-    async def ask(phase: Phase) -> None:
+    async def ask(phase: Phase) -> float:
         started = time.perf_counter()
         try:
             answer = await client.post("/v1/score", files={"file": ("a.mp4", content)})
         except httpx.HTTPError as error:
             phase.statuses[type(error).__name__] += 1
-            return
+            return 0.0
         phase.statuses[str(answer.status_code)] += 1
         if answer.status_code == 200:
             phase.accepted_s.append(time.perf_counter() - started)
+        return float(answer.headers.get("retry-after", 0))
 
     return ask
 
 
 async def closed(ask: Ask, clients: int, seconds: float) -> Phase:
-    """Has each client ask again as soon as it is answered."""
+    """Has each client ask again as soon as it is answered, or as it is told to."""
     phase, started = Phase(), time.perf_counter()
 
     async def one() -> None:
         while time.perf_counter() - started < seconds:
-            await ask(phase)
+            await asyncio.sleep(await ask(phase))
 
     await asyncio.gather(*(one() for _ in range(clients)))
     phase.seconds = time.perf_counter() - started
@@ -88,7 +89,7 @@ async def closed(ask: Ask, clients: int, seconds: float) -> Phase:
 async def opened(ask: Ask, rate: float, seconds: float) -> Phase:
     """Asks at random times, `rate` a second, whatever is answered; at most 200 wait at a time."""
     phase, started = Phase(), time.perf_counter()
-    waiting: set[asyncio.Task[None]] = set()
+    waiting: set[asyncio.Task[float]] = set()
     dice = np.random.default_rng(0)
     due = 0.0
     while due < seconds:

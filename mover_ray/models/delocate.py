@@ -88,7 +88,7 @@ class DelocateConfig:
     token_blocks: tuple[int, ...] = ()
     """Blocks of the encoder, counted from 1, whose tokens are looked at together. Empty:
     those of the last one, normalized. Ours: traces of blending fade in the last blocks
-    (docs/default-model.md)."""
+    (measured: the preset `mover-s`)."""
     partition: str = "roi"
     """How the face is split into parts: `raster`, `bands` or `roi` (paper)."""
     mask_ratio: float = 0.5
