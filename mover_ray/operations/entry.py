@@ -1,5 +1,6 @@
-"""What the entry points of jobs share: a TOML spec in, an exit code out."""
+"""What the entry points of jobs share: a spec in, an exit code out."""
 
+import json
 import logging
 import sys
 import time
@@ -9,16 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from mover_ray.config import from_mapping
+from mover_ray.config import Settings, from_environment, from_mapping, merge
 from mover_ray.errors import ConfigError, MoverRayError
 from mover_ray.log import set_up_logging
+from mover_ray.pipelines.options import SourceOptions
 from mover_ray.pipelines.progress import Progress
 from mover_ray.provenance import dump_json
+from mover_ray.status import ANSWERED
 
 Options = TypeVar("Options")
 
 _logger = logging.getLogger(__name__)
 _LINE_EVERY_S = 60.0
+_TOO_MANY_FAILED = 4
+_MAX_FAILED = "max_failed"
 
 
 class Summary(Protocol):
@@ -38,8 +43,9 @@ def run_job(
 
     Args:
         options_type: What the spec's keys are; its table `settings` holds settings.
+            Beside them `max_failed` says how many failed videos still are a success.
         pipeline: The pipeline.
-        arguments: The command line: the path of the spec.
+        arguments: The command line: the path of a TOML spec, or the spec itself as JSON.
 
     Returns:
         The exit code.
@@ -48,26 +54,57 @@ def run_job(
     try:
         if len(arguments) != 1:
             raise ConfigError("one argument is expected", hint="the path of a TOML spec")
-        summary = pipeline(read_spec(options_type, Path(arguments[0])), LoggedProgress())
+        spec = read_spec(arguments[0])
+        allowed = spec.pop(_MAX_FAILED, None)
+        summary = pipeline(options_of(options_type, spec), LoggedProgress()).as_json()
     except MoverRayError as error:
         _logger.error("%s", error)  # noqa: TRY400 # a user's error needs no traceback
         if error.hint:
             _logger.error("hint: %s", error.hint)  # noqa: TRY400
         return error.exit_code
-    sys.stdout.write(dump_json(summary.as_json()))
-    return 0
+    sys.stdout.write(dump_json(summary))
+    return _exit_code(summary, allowed)
 
 
-def read_spec(options_type: type[Options], path: Path) -> Options:
-    """Gives the options that a spec describes.
+def _exit_code(summary: Mapping[str, Any], allowed: int | None) -> int:
+    counts = summary.get("counts", {})
+    failed = sum(count for status, count in counts.items() if status not in ANSWERED)
+    if allowed is None or failed <= allowed:
+        return 0
+    _logger.error("%d videos failed, %d were allowed", failed, allowed)
+    return _TOO_MANY_FAILED
+
+
+def read_spec(argument: str) -> Settings:
+    """Gives what a spec says.
+
+    Args:
+        argument: The path of a TOML file, or JSON.
 
     Raises:
-        ConfigError: There is no such file, it is no TOML, or a key is unknown.
+        ConfigError: There is no such file, or it is no TOML.
     """
     try:
-        spec = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"spec cannot be read: `{path}`: {error}") from error
+        if argument.startswith("{"):
+            spec = json.loads(argument)
+        else:
+            spec = tomllib.loads(Path(argument).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"spec cannot be read: `{argument}`: {error}") from error
+    return dict(spec)
+
+
+def options_of(options_type: type[Options], spec: Settings) -> Options:
+    """Gives the options that a spec describes.
+
+    The environment of the node that the job runs on counts where the spec is
+    silent: what is secret is set there.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has the wrong type.
+    """
+    if issubclass(options_type, SourceOptions):
+        spec = {**spec, "settings": merge(from_environment(), spec.get("settings", {}))}
     return from_mapping(options_type, spec)
 
 

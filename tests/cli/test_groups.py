@@ -27,6 +27,24 @@ def test_manifest_build_writes_what_show_counts(mover_ray, archive, tmp_path):
     assert shown == {**summary, "passed_over": {}}
 
 
+def test_manifest_build_takes_several_sources(mover_ray, archive, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "d.mp4").write_bytes(b"d")
+    arguments = ("manifest", "build", archive, other, "--out", tmp_path / "m.parquet", "--json")
+    assert json.loads(mover_ray(*arguments).out)["videos"] == 4
+
+
+def test_since_must_name_a_finished_run(mover_ray, archive, tmp_path):
+    (tmp_path / "run").mkdir()
+    arguments = ("extract", archive, "--out", tmp_path / "out", "--since", tmp_path / "run")
+    for more in ((), ("--dry-run",)):
+        refused = mover_ray(*arguments, *more)
+        assert refused.code == 5
+        assert f"no finished run at: `{tmp_path / 'run'}`" in refused.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_manifest_show_is_a_table_for_people(mover_ray, archive, tmp_path):
     out = tmp_path / "m.parquet"
     text = mover_ray("manifest", "build", archive, "--out", out).out
