@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .options import Exclude, Include, Json, Limit, Sample, Source
+from .options import Exclude, Include, Json, Limit, Sample, Sources
 
 if TYPE_CHECKING:
     from mover_ray.datasets.corpus import Corpus
@@ -18,7 +18,7 @@ app = typer.Typer(
 
 @app.command()
 def build(
-    source: Source,
+    sources: Sources,
     out: Annotated[
         str, typer.Option(help="Parquet file or s3:// object to write.", metavar="FILE")
     ],
@@ -28,7 +28,7 @@ def build(
     sample: Sample = None,
     as_json: Json = False,
 ) -> None:
-    """List the videos of SOURCE in a file.
+    """List the videos of every SOURCE in one file.
 
     Proves that their ids are unique and says what was passed over.
     """
@@ -36,14 +36,14 @@ def build(
     from mover_ray.storage import normalise
 
     built = manifest.build(
-        source,
+        *sources,
         include=include or (),
         exclude=exclude or (),
         limit=limit,
         sample=None if sample is None else manifest.parse_sample(sample),
     )
     manifest.write(normalise(out), built.table)
-    _show(manifest.summarise(built.table, built.passed_over), as_json=as_json)
+    _show(manifest.summarise(built), as_json=as_json)
 
 
 @app.command()
@@ -55,7 +55,8 @@ def show(
     from mover_ray.datasets import manifest
     from mover_ray.storage import normalise
 
-    _show(manifest.summarise(manifest.read(normalise(path))), as_json=as_json)
+    built = manifest.BuiltManifest(manifest.read(normalise(path)))
+    _show(manifest.summarise(built), as_json=as_json)
 
 
 @app.command()
@@ -145,6 +146,8 @@ def _show(summary: "ManifestSummary", *, as_json: bool) -> None:
         ["GiB", "", f"{summary.size_bytes / (1 << 30):.3f}"],
         ["not found", "", f"{summary.unknown_size:,}"],
     ]
+    if summary.archived:
+        rows.append(["in an archive class", "", f"{summary.archived:,}"])
     for title, counts in [
         ("suffix", summary.by_suffix),
         ("label", summary.by_label),

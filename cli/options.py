@@ -8,7 +8,17 @@ import typer
 Source = Annotated[
     str,
     typer.Argument(
-        help="Folder, file, s3:// prefix, or manifest (CSV or Parquet).", metavar="SOURCE"
+        help="Folder, file, s3:// prefix, manifest (CSV or Parquet), or manifest.json of an"
+        " S3 Inventory.",
+        metavar="SOURCE",
+    ),
+]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, files, s3:// prefixes, manifests (CSV or Parquet), or manifest.json"
+        " of S3 Inventories.",
+        metavar="SOURCE...",
     ),
 ]
 Dest = Annotated[
@@ -27,6 +37,13 @@ Limit = Annotated[int | None, typer.Option(min=1, help="At most N videos.", meta
 Sample = Annotated[
     str | None, typer.Option(help="A random share of the videos, such as 1%.", metavar="SHARE")
 ]
+Since = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only what is new or changed since the finished run at DEST; repeatable.",
+        metavar="DEST",
+    ),
+]
 Retry = Annotated[
     str | None,
     typer.Option(
@@ -44,7 +61,20 @@ Engine = Annotated[
     typer.Option(help="Where to work: in this process, or on Ray."),
 ]
 Address = Annotated[
-    str | None, typer.Option(help="Ray cluster to use, such as auto or ray://host:10001.")
+    str | None,
+    typer.Option(
+        help="Ray cluster: auto or ray://host:10001 joins it, http(s)://host:8265 submits a job.",
+        metavar="URL",
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings under [profile.NAME] of mover-ray.toml.",
+        envvar="MOVER_RAY_PROFILE",
+        show_envvar=False,
+        metavar="NAME",
+    ),
 ]
 RequireSandbox = Annotated[
     bool,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from mover_ray.datasets.rows import table_from_columns
-from mover_ray.datasets.sources import VIDEO_SUFFIXES
+from mover_ray.datasets.video_names import VIDEO_SUFFIXES
 from mover_ray.errors import ConfigError, LocationError, StorageError
 from mover_ray.storage import ObjectInfo, normalise, relative_name, storage_for
 

@@ -1,11 +1,9 @@
 """The manifest: the list of videos, each under its id, that every run starts from."""
 
-import fnmatch
 import io
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -13,16 +11,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mover_ray.datasets.lists import parse_manifest
-from mover_ray.datasets.sources import source_tables
+from mover_ray.datasets.passed_over import PassedOver
+from mover_ray.datasets.selection import Selection, parse_sample
+from mover_ray.datasets.sources import count_archived, open_source
 from mover_ray.errors import ConfigError, LocationError, StorageError
 from mover_ray.provenance import sha256_bytes
 from mover_ray.schemas import MANIFEST
-from mover_ray.storage import normalise, relative_name, storage_for
+from mover_ray.storage import normalise, storage_for
+
+__all__ = [
+    "BuiltManifest",
+    "ManifestSummary",
+    "build",
+    "check_unique",
+    "encode",
+    "merge",
+    "parse_sample",
+    "read",
+    "summarise",
+    "write",
+]
 
 FILE_NAME = "_manifest.parquet"
 
-_ID_BITS = 63
-_SOURCE_HINT = "a source is a folder, a video, an `s3://` prefix, or a CSV or Parquet list"
+_SOURCE_HINT = (
+    "a source is a folder, a video, an `s3://` prefix, a CSV or Parquet list, "
+    "or the manifest.json of an S3 Inventory"
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +45,14 @@ class BuiltManifest:
     """A manifest and what is not in it."""
 
     table: pa.Table
-    passed_over: list[tuple[str, str]]
-    """Uri and reason of what was found and not taken."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """What was found and not taken."""
+    archived: int = 0
+    """Videos that must be restored from an archive class before they can be read."""
 
     def passed_over_by_reason(self) -> dict[str, int]:
         """Counts what was not taken, the most frequent reason first."""
-        return count_reasons(self.passed_over)
+        return self.passed_over.by_reason()
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class ManifestSummary:
     """Sum of the sizes that are known."""
     unknown_size: int
     """Videos that were not found when the manifest was built."""
+    archived: int
+    """Videos that were in an archive class then; known only while it is built."""
     by_suffix: dict[str, int]
     by_label: dict[str, int]
     by_dataset: dict[str, int]
@@ -54,73 +73,44 @@ class ManifestSummary:
     """Number of names by reason."""
 
 
-@dataclass(frozen=True)
-class _Selection:
-    folder: str
-    include: tuple[re.Pattern[str], ...]
-    exclude: tuple[re.Pattern[str], ...]
-    sample: float | None
-
-    def apply(self, table: pa.Table, passed_over: list[tuple[str, str]]) -> pa.Table:
-        """Gives the rows that are asked for; those outside the patterns are noted."""
-        if self.include or self.exclude:
-            table = table.filter(pa.array(self._wanted(table, passed_over), pa.bool_()))
-        if self.sample is not None:
-            # Ids are spread evenly, so the lowest ones are a sample that never changes.
-            ids = table["video_id"].to_numpy().astype(np.uint64)
-            table = table.filter(pa.array(ids < np.uint64(int(self.sample * 2**_ID_BITS))))
-        return table
-
-    def _wanted(self, table: pa.Table, passed_over: list[tuple[str, str]]) -> Iterator[bool]:
-        for uri in table["uri"].to_pylist():
-            name = relative_name(uri, self.folder)
-            included = not self.include or _matches(self.include, name)
-            excluded = _matches(self.exclude, name)
-            if not included or excluded:
-                passed_over.append((uri, "excluded" if excluded else "not included"))
-            yield included and not excluded
-
-
 def build(
-    source: str,
-    *,
+    *sources: str,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     limit: int | None = None,
     sample: float | None = None,
 ) -> BuiltManifest:
-    """Builds the manifest of a source.
+    """Builds one manifest of one or more sources.
 
     Args:
-        source: A folder or `s3://` prefix (searched to any depth), one video, a CSV or
-            Parquet list with a `uri` column, or a manifest.
-        include: Globs; at least one must fit the name below the source, or its last
-            part. `*` stands for slashes too.
-        exclude: Globs, none of which may fit.
-        limit: Take the first so many; the search ends there.
-        sample: Take this fraction, in (0, 1], always the same videos.
+        sources: Each a folder or `s3://` prefix (searched to any depth), one video, a
+            CSV or Parquet list with a `uri` column, a manifest, or the `manifest.json`
+            of an S3 Inventory.
+        include: See `Selection`, also for the others.
+        exclude: Globs.
+        limit: Of all sources together.
+        sample: Fraction of each source.
 
     Raises:
-        LocationError: The source is not there, may not be read or holds no video.
-        ConfigError: A list or a manifest is wrong, or the selection leaves nothing.
+        LocationError: A source is not there, may not be read or holds no video.
+        ConfigError: A list or a manifest is wrong, a video is named twice, or the
+            selection leaves nothing.
     """
-    _check_selection(limit, sample)
-    uri = normalise(source)
-    selection = _Selection(uri, _patterns(include), _patterns(exclude), sample)
-    passed_over: list[tuple[str, str]] = []
-    try:
-        table, found = _gather(uri, selection, limit, passed_over)
-    except StorageError as error:
-        raise LocationError(f"source: {error}", hint=error.hint or _SOURCE_HINT) from error
-    if found == 0:
-        raise LocationError(f"no video in the source: `{uri}`", hint=_why_nothing(passed_over))
+    selection = Selection(include=include, exclude=exclude, limit=limit, sample=sample)
+    gathered = _Gathered(limit)
+    for uri in map(normalise, sources):
+        try:
+            gathered.take(uri, selection)
+        except StorageError as error:
+            raise LocationError(f"source: {error}", hint=error.hint or _SOURCE_HINT) from error
+    table = pa.concat_tables(gathered.parts).combine_chunks()
     if len(table) == 0:
         raise ConfigError(
-            f"nothing is selected of {found} videos: `{uri}`",
+            f"nothing is selected of {gathered.found} videos: `{'`, `'.join(sources)}`",
             hint="change --include, --exclude or --sample",
         )
     check_unique(table)
-    return BuiltManifest(table, passed_over)
+    return BuiltManifest(table, gathered.passed_over, gathered.archived)
 
 
 def merge(old: pa.Table, new: pa.Table) -> pa.Table:
@@ -164,78 +154,64 @@ def write(uri: str, table: pa.Table) -> str:
     return sha256_bytes(data)
 
 
-def summarise(table: pa.Table, passed_over: Sequence[tuple[str, str]] = ()) -> ManifestSummary:
+def summarise(built: BuiltManifest) -> ManifestSummary:
     """Counts what a manifest holds."""
+    table = built.table
     suffixes = Counter(_suffix(uri) for uri in table["uri"].to_pylist())
     return ManifestSummary(
         videos=len(table),
         size_bytes=pc.sum(table["size_bytes"], min_count=0).as_py(),
         unknown_size=table["size_bytes"].null_count,
+        archived=built.archived,
         by_suffix=dict(suffixes.most_common()),
         by_label=_counts(table["label"]),
         by_dataset=_counts(table["dataset"]),
-        passed_over=count_reasons(passed_over),
+        passed_over=built.passed_over_by_reason(),
     )
 
 
-def parse_sample(text: str) -> float:
-    """Reads `1%` or `0.01`.
+class _Gathered:
+    """Rows of one source after the other, until enough are there."""
 
-    Raises:
-        ConfigError: It is no number, or outside (0, 1].
-    """
-    number, percent, rest = text.strip().partition("%")
-    try:
-        fraction = float(number) / (100 if percent else 1)
-    except ValueError:
-        fraction = 0.0
-    if rest or not 0 < fraction <= 1:
-        raise ConfigError(f"not a sample: `{text}`", hint="write `1%` or `0.01`, at most `100%`")
-    return fraction
+    def __init__(self, limit: int | None) -> None:
+        self.parts = [MANIFEST.empty_table()]
+        self.found = 0
+        self.archived = 0
+        self.passed_over = PassedOver()
+        self._left = limit
 
+    def take(self, uri: str, selection: Selection) -> None:
+        """Adds the selected rows of a source.
 
-def _gather(
-    uri: str, selection: _Selection, limit: int | None, passed_over: list[tuple[str, str]]
-) -> tuple[pa.Table, int]:
-    """Gives the selected rows and how many were found until enough were there."""
-    parts = [MANIFEST.empty_table()]
-    found = 0
-    left = limit
-    for table in source_tables(uri, lambda name, reason: passed_over.append((name, reason))):
-        found += len(table)
-        parts.append(selection.apply(table, passed_over).slice(0, left))
-        if left is not None:
-            left -= len(parts[-1])
-            if left == 0:
+        Raises:
+            LocationError: It holds no video.
+        """
+        if self._left == 0:
+            return
+        found_before = self.found
+        own = PassedOver()
+        source = open_source(uri, own.add)
+        for table in source.tables:
+            self.found += len(table)
+            self._add(selection.apply(table, source.folder, self.passed_over))
+            if self._left == 0:
                 break
-    return pa.concat_tables(parts).combine_chunks(), found
+        if self.found == found_before:
+            raise LocationError(f"no video in the source: `{uri}`", hint=_why_nothing(own))
+        self.passed_over = self.passed_over.joined(own)
+
+    def _add(self, rows: pa.Table) -> None:
+        rows = rows.slice(0, self._left)
+        if self._left is not None:
+            self._left -= len(rows)
+        self.archived += count_archived(rows)
+        self.parts.append(rows.select(MANIFEST.names))
 
 
-def _check_selection(limit: int | None, sample: float | None) -> None:
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit is too small: `{limit}`", hint="the least is 1")
-    if sample is not None and not 0 < sample <= 1:
-        raise ConfigError(f"sample is out of range: `{sample}`", hint="above 0, at most 1")
-
-
-def _patterns(globs: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(fnmatch.translate(glob)) for glob in globs)
-
-
-def _matches(patterns: tuple[re.Pattern[str], ...], name: str) -> bool:
-    last = name.rpartition("/")[2]
-    return any(pattern.match(name) or pattern.match(last) for pattern in patterns)
-
-
-def count_reasons(passed_over: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Counts uris by the reason for which they were passed over, the most frequent first."""
-    return dict(Counter(reason for _, reason in passed_over).most_common())
-
-
-def _why_nothing(passed_over: Sequence[tuple[str, str]]) -> str:
-    if not passed_over:
+def _why_nothing(passed_over: PassedOver) -> str:
+    reasons = passed_over.by_reason().items()
+    if not reasons:
         return "the folder or prefix is empty, or misspelt"
-    reasons = count_reasons(passed_over).items()
     return "passed over: " + ", ".join(f"{count} × {reason}" for reason, count in reasons)
 
 

@@ -2,11 +2,16 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from mover_ray.datasets.inventory import inventory_tables, is_inventory, read_inventory
 from mover_ray.datasets.lists import is_list, read_list
 from mover_ray.datasets.rows import table_from_infos
+from mover_ray.datasets.video_names import why_not
 from mover_ray.errors import StorageError
 from mover_ray.status import Status
 from mover_ray.storage import (
@@ -19,33 +24,51 @@ from mover_ray.storage import (
     uri_to_path,
 )
 
-#: Endings of names that are taken for videos in folders and under prefixes.
-VIDEO_SUFFIXES = (
-    *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mj2", ".mkv"),
-    *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-)
-
 _ROWS_AT_ONCE = 1 << 16
 
+#: Objects of these classes must be restored before they can be read.
+_ARCHIVE_CLASSES: Final = ("GLACIER", "DEEP_ARCHIVE")
 
-def source_tables(uri: str, on_skip: OnSkip) -> Iterator[pa.Table]:
-    """Gives the rows of a source; what is no video is told to `on_skip`.
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where videos come from."""
+
+    folder: str
+    """Globs are held against names below it."""
+    tables: Iterator[pa.Table]
+    """Columns of the manifest and, where the store has classes, `storage_class`."""
+
+
+def open_source(uri: str, on_skip: OnSkip) -> Source:
+    """Finds out what a uri names; what is no video is told to `on_skip`.
 
     Args:
-        uri: A folder or prefix, one video, or a list (CSV, Parquet, or a manifest).
+        uri: A folder or prefix, one video, a list (CSV, Parquet, or a manifest), or the
+            `manifest.json` of an S3 Inventory.
         on_skip: Gets the uri and the reason of everything that is passed over.
 
     Raises:
-        StorageError: The source is not there or may not be read.
+        StorageError: The source is not there or may not be read; also while the tables
+            are taken.
         ConfigError: A list is not as it should be.
     """
     info = _object_at(uri, storage_for(uri))
     if info is None:
-        yield from _folder_tables(uri, on_skip)
-    elif is_list(uri):
-        yield read_list(uri)
-    else:
-        yield table_from_infos([info])
+        return Source(uri, _folder_tables(uri, on_skip))
+    if is_inventory(uri):
+        inventory = read_inventory(uri)
+        return Source(inventory.root, inventory_tables(inventory, on_skip))
+    if is_list(uri):
+        return Source(uri, iter([read_list(uri)]))
+    return Source(uri, iter([_found([info])]))
+
+
+def count_archived(table: pa.Table) -> int:
+    """Counts the objects of a source's table that must be restored before they can be read."""
+    if "storage_class" not in table.column_names:
+        return 0
+    return int(pc.sum(pc.is_in(table["storage_class"], pa.array(_ARCHIVE_CLASSES))).as_py() or 0)
 
 
 def _object_at(uri: str, storage: Storage) -> ObjectInfo | None:
@@ -69,17 +92,20 @@ def _folder_tables(folder: str, on_skip: OnSkip) -> Iterator[pa.Table]:
     infos = storage_for(folder).list(folder, on_skip=on_skip)
     videos = _videos_among(infos, folder, on_skip)
     while some := list(itertools.islice(videos, _ROWS_AT_ONCE)):
-        yield table_from_infos(some)
+        yield _found(some)
+
+
+def _found(infos: list[ObjectInfo]) -> pa.Table:
+    classes = pa.array([info.storage_class for info in infos], pa.string())
+    return table_from_infos(infos).append_column("storage_class", classes)
 
 
 def _videos_among(
     infos: Iterable[ObjectInfo], folder: str, on_skip: OnSkip
 ) -> Iterator[ObjectInfo]:
     for info in infos:
-        name = relative_name(info.uri, folder)
-        if "/." in f"/{name}":
-            on_skip(info.uri, "hidden")
-        elif not name.lower().endswith(VIDEO_SUFFIXES):
-            on_skip(info.uri, "not a video's file name")
-        else:
+        reason = why_not(relative_name(info.uri, folder))
+        if reason is None:
             yield info
+        else:
+            on_skip(info.uri, reason)

@@ -7,6 +7,7 @@ from mover_ray.errors import LocationError
 from mover_ray.storage.base import Fetched, ObjectInfo, OnSkip, Storage, version_text
 from mover_ray.storage.local import LocalStorage
 from mover_ray.storage.memory import MemoryStorage
+from mover_ray.storage.s3_options import S3Options
 from mover_ray.storage.uris import (
     join,
     normalise,
@@ -23,6 +24,7 @@ __all__ = [
     "MemoryStorage",
     "ObjectInfo",
     "OnSkip",
+    "S3Options",
     "Storage",
     "forget_clients",
     "join",
@@ -33,6 +35,7 @@ __all__ = [
     "split_object",
     "storage_for",
     "uri_to_path",
+    "use_s3_options",
     "version_text",
 ]
 
@@ -51,6 +54,17 @@ def forget_clients() -> None:
     _storage_of_scheme.cache_clear()
 
 
+def use_s3_options(options: S3Options) -> None:
+    """Has this process's S3 client work with these settings from now on."""
+    if _s3_options != [options]:
+        _s3_options[:] = [options]
+        forget_clients()
+
+
+#: Those of this process; none while it goes by the defaults.
+_s3_options: list[S3Options] = []
+
+
 @functools.cache
 def _storage_of_scheme(scheme: str) -> Storage:
     if scheme == "file":
@@ -61,7 +75,7 @@ def _storage_of_scheme(scheme: str) -> Storage:
         # boto3 takes half a second to import; local runs do without it.
         from mover_ray.storage.s3 import S3Storage
 
-        return S3Storage()
+        return S3Storage(*_s3_options)
     raise LocationError(f"unknown scheme: `{scheme}://`", hint="give a path or `s3://…`")
 
 

@@ -6,6 +6,7 @@ are opened, so that a pipe or a device left in an archive cannot block a run.
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -43,6 +44,9 @@ _STATUS_OF_ERRNO = {
     errno.ENXIO: Status.UNSUPPORTED,
     errno.EOPNOTSUPP: Status.UNSUPPORTED,
 }
+
+#: What linking gives on FAT, on SMB and on most file systems in user space.
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class LocalStorage:
@@ -228,11 +232,31 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _give_name(temporary: Path, path: Path, *, if_absent: bool) -> None:
-    if if_absent:
+    if not if_absent:
+        temporary.replace(path)
+        return
+    try:
         # Unlike a rename, a second hard link never replaces what is there.
         path.hardlink_to(temporary)
-    else:
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _rename_if_absent(temporary, path)
+
+
+def _rename_if_absent(temporary: Path, path: Path) -> None:
+    """Renames a file unless its new name is taken, where there are no hard links.
+
+    Writers of one folder take turns, so that none comes between look and rename.
+    """
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         temporary.replace(path)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

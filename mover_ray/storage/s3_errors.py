@@ -17,12 +17,16 @@ from botocore.exceptions import (
     PartialCredentialsError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from mover_ray.errors import StorageError
 from mover_ray.status import Status
 
 _LOG_IN = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or renew the session"
 _CHECK_ENDPOINT = "check AWS_ENDPOINT_URL, AWS_REGION and the network"
+
+#: Codes by which AWS says so.
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 
 _Meaning = tuple[Status, str, str | None]
 
@@ -67,7 +71,7 @@ _BY_CODE: dict[str, _Meaning] = {
     ),
     "InvalidAccessKeyId": (Status.ACCESS_DENIED, "unknown access key", _LOG_IN),
     "SignatureDoesNotMatch": (Status.ACCESS_DENIED, "wrong secret key", _LOG_IN),
-    "ExpiredToken": (Status.ACCESS_DENIED, "credentials have expired", _LOG_IN),
+    **dict.fromkeys(EXPIRED, (Status.ACCESS_DENIED, "credentials have expired", _LOG_IN)),
     "RequestTimeTooSkewed": (Status.ACCESS_DENIED, "this machine's clock is wrong", None),
     "412": (Status.CHANGED, "changed since it was listed", None),
     "PreconditionFailed": (Status.CHANGED, "changed since it was listed", None),
@@ -84,13 +88,15 @@ def error_code(error: BaseException | None) -> str | None:
     return None
 
 
-def storage_error(error: BotoCoreError | ClientError, uri: str) -> StorageError:
+def storage_error(
+    error: BotoCoreError | ClientError | ResponseParserError, uri: str
+) -> StorageError:
     """Gives the `StorageError` that says what `error` means for the object `uri`."""
     status, meaning, hint = _meaning(error)
     return StorageError(status, f"{meaning}: `{uri}`", hint=hint)
 
 
-def _meaning(error: BotoCoreError | ClientError) -> _Meaning:
+def _meaning(error: BotoCoreError | ClientError | ResponseParserError) -> _Meaning:
     if isinstance(error, ClientError):
         code = error_code(error) or ""
         return _BY_CODE.get(code, (Status.FETCH_ERROR, f"S3 refused with {code}", None))

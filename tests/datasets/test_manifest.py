@@ -28,7 +28,7 @@ def names(built: manifest.BuiltManifest, root: str) -> list[str]:
 
 
 def skipped(built: manifest.BuiltManifest, root: str) -> dict[str, str]:
-    return {uri.removeprefix(f"{root}/"): reason for uri, reason in built.passed_over}
+    return {uri.removeprefix(f"{root}/"): reason for uri, reason in built.passed_over.names}
 
 
 def test_a_folder_gives_its_videos_and_says_what_it_left_out(archive):
@@ -82,7 +82,9 @@ def test_globs_choose_by_name_below_the_source(archive, include, exclude, kept):
     built = manifest.build(archive, include=include, exclude=exclude)
     assert names(built, archive) == kept
     reasons = {"not included", "excluded"}
-    assert len([reason for _, reason in built.passed_over if reason in reasons]) == 3 - len(kept)
+    assert len([reason for _, reason in built.passed_over.names if reason in reasons]) == 3 - len(
+        kept
+    )
 
 
 def test_a_limit_takes_the_first_and_stops_looking(archive):
@@ -222,14 +224,14 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path):
 
 def test_a_summary_counts(archive):
     built = manifest.build(archive)
-    summary = manifest.summarise(built.table, built.passed_over)
+    summary = manifest.summarise(built)
     assert summary.videos == 3
     assert summary.size_bytes == 19
     assert summary.unknown_size == 0
     assert summary.by_suffix == {".mov": 1, ".mkv": 1, ".mp4": 1}
     assert summary.by_label == {"": 3}
     assert summary.passed_over == {"not a video's file name": 2, "hidden": 2}
-    assert manifest.summarise(MANIFEST.empty_table()).size_bytes == 0
+    assert manifest.summarise(manifest.BuiltManifest(MANIFEST.empty_table())).size_bytes == 0
 
 
 def test_the_shared_videos_are_all_found(data_dir):

@@ -10,7 +10,7 @@ from mover_ray.datasets import manifest
 from mover_ray.datasets.catalog import read_dataset
 from mover_ray.datasets.rows import video_id
 from mover_ray.datasets.sequences import list_folders, sequence_uri, split_sequence
-from mover_ray.datasets.sources import VIDEO_SUFFIXES
+from mover_ray.datasets.video_names import VIDEO_SUFFIXES
 from mover_ray.errors import InputError, StorageError
 from mover_ray.schemas import MANIFEST
 from mover_ray.status import Status

@@ -1,11 +1,13 @@
+import errno
 import io
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mover_ray.errors import StorageError
+from mover_ray.errors import PreconditionFailed, StorageError
 from mover_ray.status import Status
 from mover_ray.storage import LocalStorage, join, normalise
 from mover_ray.storage.local import TEMPORARY_PREFIX
@@ -234,3 +236,35 @@ def test_names_that_are_not_utf8_are_listed_and_read(tmp_path):
     assert info.uri == f"file://{tmp_path}/%FF.mp4"
     assert normalise(info.uri) == info.uri
     assert store.read(info.uri, expect=info) == b"data"
+
+
+class TestWithoutHardLinks:
+    """As on FAT, on SMB and on most file systems in user space."""
+
+    @pytest.fixture(autouse=True, params=[errno.EPERM, errno.EOPNOTSUPP])
+    def no_links(self, request, monkeypatch):
+        def refuse(*_):
+            raise OSError(request.param, os.strerror(request.param))
+
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+
+    def test_a_name_is_won_once(self, tmp_path):
+        store, uri = LocalStorage(), str(tmp_path / "new")
+        store.write(uri, b"first", if_absent=True)
+        with pytest.raises(PreconditionFailed):
+            store.write(uri, b"second", if_absent=True)
+        assert store.read(uri) == b"first"
+        assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+    def test_of_many_writers_one_wins(self, tmp_path):
+        def write(number):
+            try:
+                LocalStorage().write(str(tmp_path / "new"), b"%d" % number, if_absent=True)
+            except PreconditionFailed:
+                return None
+            return number
+
+        with ThreadPoolExecutor(8) as threads:
+            winners = [one for one in threads.map(write, range(40)) if one is not None]
+        assert len(winners) == 1
+        assert (tmp_path / "new").read_bytes() == b"%d" % winners[0]

@@ -11,10 +11,11 @@ import pytest
 
 from mover_ray.errors import ConfigError, LocationError, PreconditionFailed, StorageError
 from mover_ray.status import Status
-from mover_ray.storage import split_object, storage_for
-from mover_ray.storage.s3 import S3Options, S3Storage
+from mover_ray.storage import S3Options, split_object, storage_for, use_s3_options
+from mover_ray.storage.node_limit import NodeLimit
+from mover_ray.storage.s3 import S3Storage
 from tests.fault_proxy import Fault
-from tests.s3_server import READABLE_BUCKET, READER, S3Server
+from tests.s3_server import OWNER, READABLE_BUCKET, READER, S3Server
 
 READY = f"s3://{READABLE_BUCKET}/ready"
 DATA = bytes(range(256)) * 12_000
@@ -178,6 +179,16 @@ class TestFaults:
             assert shaky.read_range(uri, 256, 1000) == DATA[256:1256]
         assert len(faults.requests) == 2
 
+    @pytest.mark.parametrize("bytes_left", [0, 30, 300])
+    def test_a_cut_listing_is_asked_for_again(self, shaky, faults, uri, bytes_left):
+        folder = uri.rpartition("/")[0]
+        faults.inject(Fault("cut", value=bytes_left, times=2))
+        assert [info.uri for info in shaky.list(folder)] == [uri]
+        assert len(faults.requests) == 3
+        faults.inject(Fault("cut", value=bytes_left, times=99))
+        assert failure_of(lambda: list(shaky.list(folder))).status is Status.FETCH_ERROR
+        assert len(faults.requests) == 4
+
     def test_a_byte_that_is_always_altered_is_never_handed_over(self, shaky, faults, uri):
         faults.inject(Fault("flip", value=5, times=99))
         failure = failure_of(lambda: shaky.read(uri))
@@ -249,7 +260,6 @@ class TestFaults:
         [
             (403, "InvalidObjectState", Status.ARCHIVED),
             (403, "AccessDenied", Status.ACCESS_DENIED),
-            (400, "ExpiredToken", Status.ACCESS_DENIED),
             (404, "NoSuchVersion", Status.NOT_FOUND),
             (400, "Unheard", Status.FETCH_ERROR),
         ],
@@ -260,6 +270,67 @@ class TestFaults:
         assert failure.status is word
         assert "injected" not in str(failure)
         assert uri in str(failure)
+
+
+class TestCredentials:
+    EXPIRED = Fault("refuse", status=400, code="ExpiredToken")
+
+    def test_expired_ones_are_looked_up_again_once(self, s3, s3_folder, faults, monkeypatch):
+        uri = f"{s3_folder}/video.mp4"
+        put(s3, uri, b"new")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-yesterday")
+        store = S3Storage()
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
+        faults.inject(replace(self.EXPIRED))
+        assert store.read(uri) == b"new"
+        assert len(faults.requests) == 2
+        faults.inject(replace(self.EXPIRED, times=99))
+        failure = failure_of(lambda: store.read(uri))
+        assert failure.status is Status.ACCESS_DENIED
+        assert "expired" in str(failure)
+        assert len(faults.requests) == 2
+
+
+class TestLimits:
+    @pytest.fixture(autouse=True)
+    def taken(self, monkeypatch):
+        """Lists what is taken from the machine's limits."""
+        amounts = []
+        monkeypatch.setattr(NodeLimit, "take", lambda _, amount: amounts.append(amount))
+        return amounts
+
+    def test_every_request_counts_those_that_are_repeated_too(self, taken, s3_folder, faults):
+        store = S3Storage(S3Options(node_requests_per_s=1000.0, pause_s=0.01))
+        store.write(f"{s3_folder}/x", b"1")
+        assert taken == [1]
+        faults.inject(Fault("refuse", times=2))
+        store.read(f"{s3_folder}/x")
+        list(store.list(s3_folder))
+        assert taken == [1] * 5
+
+    def test_every_byte_counts(self, taken, s3, s3_folder):
+        uri = f"{s3_folder}/x"
+        put(s3, uri, DATA)
+        store = S3Storage(S3Options(node_mib_per_s=1.0))
+        store.fetch(uri, io.BytesIO())
+        assert sum(taken) == len(DATA)
+        assert max(taken) <= 2**20, "a large object is read at the rate, not after it"
+        taken.clear()
+        store.read_range(uri, 5, 1000)
+        assert store.read(uri) == DATA
+        assert sum(taken) == 1000 + len(DATA)
+
+
+def test_the_settings_of_a_process_are_those_of_its_client(s3):
+    default = storage_for("s3://bucket/x")
+    use_s3_options(S3Options(attempts=2))
+    try:
+        assert storage_for("s3://bucket/x") is not default
+        kept = storage_for("s3://bucket/x")
+        use_s3_options(S3Options(attempts=2))
+        assert storage_for("s3://bucket/x") is kept
+    finally:
+        use_s3_options(S3Options())
 
 
 def test_a_forked_process_makes_its_own_client(s3):
