@@ -12,7 +12,27 @@ from mover_ray import __version__
 from mover_ray.errors import Interrupted, MoverRayError
 from mover_ray.log import set_up_logging
 
-from . import demo, doctor, evaluate, extract, forge, manifest, models, runs, score, train
+from . import (
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    forge,
+    forget,
+    jobs,
+    keys,
+    manifest,
+    models,
+    overlay,
+    plan,
+    report,
+    results,
+    review,
+    runs,
+    score,
+    serve,
+    train,
+)
 from .console import print_error
 
 PROGRAM = "mover-ray"
@@ -35,6 +55,15 @@ app.add_typer(manifest.app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(runs.app, name="runs")
+app.add_typer(jobs.app, name="jobs")
+app.command("plan")(plan.plan)
+app.add_typer(results.app, name="results")
+app.command("report")(report.report)
+app.command("overlay")(overlay.overlay)
+app.add_typer(review.app, name="review")
+app.command("forget")(forget.forget)
+app.add_typer(serve.app, name="serve")
+app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,14 +1,16 @@
 """`mover-ray evaluate`: what scores are worth, given the truth."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import print_json, print_note, print_table
-from .options import Json
+from .options import Address, Json, Profile
+from .submission import Call, sent_as_job
 
 if TYPE_CHECKING:
-    from mover_ray.evaluation.report import Line, Report
+    from mover_ray.evaluation.report import Line, MaskLine, Report
 
 _UNITS = {"video": "videos", "frame": "single frames", "name": "videos merged by name"}
 
@@ -21,8 +23,17 @@ _SHOWN = {
     "balanced accuracy": "balanced_accuracy",
 }
 
+_SHOWN_OF_MASKS = {
+    "pixel AUC": "pixel_auc",
+    "IoU": "iou",
+    "F1": "f1",
+    "pixels right": "pixel_accuracy",
+    "area alarmed in reals": "false_positive_area",
+}
+
 
 def evaluate(
+    context: typer.Context,
     results: Annotated[
         list[str],
         typer.Argument(
@@ -35,7 +46,7 @@ def evaluate(
         str,
         typer.Option(
             help="summary, cross-dataset, cross-manipulation, intra, ablations, few-data,"
-            " missing-faces, diffusion-images, robustness or deepfakebench.",
+            " missing-faces, localization, diffusion-images, robustness or deepfakebench.",
             metavar="PROTOCOL",
         ),
     ] = "summary",
@@ -63,16 +74,20 @@ def evaluate(
         int, typer.Option(min=0, help="Draws behind the intervals; 0 for none.", metavar="N")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.", metavar="N")] = 0,
+    address: Address = None,
+    profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """Measure results against the truth, as a protocol asks.
 
     Intervals are 95 % bootstrap intervals over people, where these are known.
     """
+    from mover_ray.config import gather
     from mover_ray.evaluation.bootstrap import BootstrapConfig
     from mover_ray.operations import evaluate as operation
+    from mover_ray.operations.evaluate_job import EvaluateJob
 
-    options = operation.EvaluateOptions(
+    options = EvaluateJob(
         results=tuple(results),
         protocol=protocol,
         split=split,
@@ -80,7 +95,11 @@ def evaluate(
         threshold_from=tuple(threshold_from or ()),
         trained_on=tuple(trained_on or ()),
         bootstrap=BootstrapConfig(draws=draws, seed=seed),
+        out=out,
+        address=address,
     )
+    if sent_as_job("evaluate", options, Call(context, gather(profile=profile), address, as_json)):
+        return
     found = operation.evaluate(options)
     written = operation.write(found, out) if out else []
     if as_json:
@@ -99,6 +118,9 @@ def _show(report: "Report") -> None:
         if lines:
             typer.echo(f"\n{title}, in percent")
             print_table(*_table(lines, sources), numbers=len(_SHOWN) + 1)
+    if report.masks:
+        typer.echo("\nmasks of the frames that were kept, in percent")
+        print_table(*_mask_table(report.masks), numbers=len(_SHOWN_OF_MASKS) + 2)
     for source, number in sources.items():
         typer.echo(f"({number}) {source}")
     for quirk in report.quirks:
@@ -129,3 +151,20 @@ def _table(lines: "list[Line]", sources: dict[str, int]) -> tuple[list[str], lis
             ]
         )
     return ["results", "data set", "part", "published AUC", "scored", *_SHOWN], rows
+
+
+def _mask_table(lines: "Sequence[MaskLine]") -> tuple[list[str], list[list[str]]]:
+    """Gives header and cells."""
+    rows = []
+    for line in lines:
+        shares = (line.figures[name] for name in _SHOWN_OF_MASKS.values())
+        rows.append(
+            [
+                line.run,
+                line.dataset or "-",
+                line.part or "all",
+                *(f"{line.figures[name]:,}" for name in ("fake_masks", "real_masks")),
+                *("-" if share is None else f"{share * 100:.1f}" for share in shares),
+            ]
+        )
+    return ["results", "data set", "part", "of fakes", "of reals", *_SHOWN_OF_MASKS], rows

@@ -1,5 +1,7 @@
 """`mover-ray extract`: aligned face crops, landmarks and parts as Parquet."""
 
+import typer
+
 from .options import (
     Address,
     Assignments,
@@ -13,15 +15,18 @@ from .options import (
     Json,
     Limit,
     MaxFailed,
+    Profile,
     RequireSandbox,
     Retry,
     Sample,
+    Since,
     Source,
     split_commas,
 )
 
 
 def extract(
+    context: typer.Context,
     source: Source,
     dest: Dest,
     config: ConfigFile = None,
@@ -30,11 +35,13 @@ def extract(
     exclude: Exclude = None,
     limit: Limit = None,
     sample: Sample = None,
+    since: Since = None,
     retry: Retry = None,
     fresh: Fresh = False,
     max_failed: MaxFailed = None,
     engine: Engine = "auto",
     address: Address = None,
+    profile: Profile = None,
     require_sandbox: RequireSandbox = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -49,8 +56,10 @@ def extract(
     from mover_ray.pipelines import extract as pipeline
 
     from .progress import shown
+    from .submission import Call, sent_as_job
     from .summary import end_run, resumable, show_dry_run
 
+    settings = gather(config, assignments or (), profile)
     options = pipeline.ExtractOptions(
         source=source,
         dest=dest,
@@ -58,15 +67,19 @@ def extract(
         exclude=tuple(exclude or ()),
         limit=limit,
         sample=sample,
+        since=tuple(since or ()),
         retry=split_commas(retry),
         fresh=fresh,
         engine=engine,
         address=address,
         require_sandbox=require_sandbox,
-        settings=gather(config, assignments or ()),
+        settings=settings,
     )
     if dry_run:
         show_dry_run(pipeline.dry_run(options), as_json=as_json)
+        return
+    call = Call(context, settings, address, as_json, max_failed)
+    if sent_as_job("extract", options, call):
         return
     with resumable(), shown() as progress:
         summary = pipeline.extract(options, progress)

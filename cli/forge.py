@@ -16,6 +16,7 @@ from .options import (
     Json,
     Limit,
     MaxFailed,
+    Profile,
     RequireSandbox,
     Retry,
     Sample,
@@ -25,6 +26,7 @@ from .options import (
 
 
 def forge(
+    context: typer.Context,
     source: Source,
     dest: Dest,
     methods: Annotated[
@@ -52,6 +54,7 @@ def forge(
     max_failed: MaxFailed = None,
     engine: Engine = "auto",
     address: Address = None,
+    profile: Profile = None,
     require_sandbox: RequireSandbox = False,
     as_json: Json = False,
 ) -> None:
@@ -66,8 +69,10 @@ def forge(
     from mover_ray.pipelines import forge as pipeline
 
     from .progress import shown
+    from .submission import Call, sent_as_job
     from .summary import end_run, resumable
 
+    settings = gather(config, assignments or (), profile)
     options = pipeline.ForgeOptions(
         source=source,
         dest=dest,
@@ -83,8 +88,11 @@ def forge(
         engine=engine,
         address=address,
         require_sandbox=require_sandbox,
-        settings=gather(config, assignments or ()),
+        settings=settings,
     )
+    call = Call(context, settings, address, as_json, max_failed)
+    if sent_as_job("forge", options, call):
+        return
     with resumable():
         corpus_run = pipeline.CorpusRun(options)
         with shown() as progress:

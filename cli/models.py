@@ -10,7 +10,7 @@ from .console import print_json, print_table
 from .options import Assignments, Json
 
 if TYPE_CHECKING:
-    from mover_ray.models.bundle import Bundle
+    from mover_ray.models.load_model import Model
 
 app = typer.Typer(
     help="Makes and checks model bundles.", no_args_is_help=True, rich_markup_mode=None
@@ -32,17 +32,17 @@ def list_detectors(as_json: Json = False) -> None:
 @app.command()
 def show(path: BundlePath, as_json: Json = False) -> None:
     """Show what a bundle says of itself."""
-    from mover_ray.models import bundle
+    from mover_ray.models.load_model import load_model
 
-    _show(bundle.load(path), as_json=as_json)
+    _show(load_model(path), as_json=as_json)
 
 
 @app.command()
 def verify(path: BundlePath, as_json: Json = False) -> None:
     """Check a bundle whole: hashes, shapes, every weight finite."""
-    from mover_ray.models import bundle
+    from mover_ray.models.load_model import verify_model
 
-    found = bundle.verify(path)
+    found = verify_model(path)
     if as_json:
         print_json({"model_sha256": found.model_sha256, "verified": True})
     else:
@@ -51,8 +51,14 @@ def verify(path: BundlePath, as_json: Json = False) -> None:
 
 @app.command()
 def init(
-    name: Annotated[str, typer.Argument(help="A detector of `models list`.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="A detector of `models list`, or `ensemble`.", metavar="NAME")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to make.", metavar="BUNDLE")],
+    members: Annotated[
+        list[Path] | None,
+        typer.Option("--member", help="Bundle of an ensemble; once for each.", metavar="BUNDLE"),
+    ] = None,
     assignments: Assignments = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.", metavar="N")] = 0,
     storage: Annotated[
@@ -60,16 +66,23 @@ def init(
     ] = "float32",
     as_json: Json = False,
 ) -> None:
-    """Make a bundle with random weights.
+    """Make a bundle with random weights, or an ensemble of bundles.
 
-    It is marked untrained: `score` refuses it without --allow-untrained.
+    Random weights are marked untrained: `score` refuses them without --allow-untrained.
+    An ensemble holds copies of its members and scores with all of them in one pass.
     """
     from mover_ray.config import parse_assignments
-    from mover_ray.models import bundle
+    from mover_ray.models.load_model import InitOptions, init_model
 
-    settings = parse_assignments(assignments or ())
-    made = bundle.init(out, name, settings, seed=seed, storage=storage)
-    _show(made, as_json=as_json)
+    options = InitOptions(
+        out=out,
+        name=name,
+        settings=parse_assignments(assignments or ()),
+        members=tuple(members or ()),
+        seed=seed,
+        storage=storage,
+    )
+    _show(init_model(options), as_json=as_json)
 
 
 @app.command()
@@ -123,10 +136,10 @@ def calibrate(
         typer.echo(f"written: {out}, model_sha256 {found.model_sha256}")
 
 
-def _show(found: "Bundle", *, as_json: bool) -> None:
-    from mover_ray.config import to_mapping
+def _show(found: "Model", *, as_json: bool) -> None:
+    from mover_ray.models.load_model import describe
 
-    document = {**to_mapping(found), "path": str(found.path)}
+    document = describe(found)
     if as_json:
         print_json(document)
         return

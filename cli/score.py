@@ -17,15 +17,18 @@ from .options import (
     Json,
     Limit,
     MaxFailed,
+    Profile,
     RequireSandbox,
     Retry,
     Sample,
+    Since,
     Source,
     split_commas,
 )
 
 
 def score(
+    context: typer.Context,
     source: Source,
     dest: Dest,
     model: Annotated[
@@ -43,11 +46,13 @@ def score(
     exclude: Exclude = None,
     limit: Limit = None,
     sample: Sample = None,
+    since: Since = None,
     retry: Retry = None,
     fresh: Fresh = False,
     max_failed: MaxFailed = None,
     engine: Engine = "auto",
     address: Address = None,
+    profile: Profile = None,
     allow_untrained: Annotated[
         bool,
         typer.Option("--allow-untrained", help="Accept a model whose scores mean nothing."),
@@ -65,8 +70,10 @@ def score(
     from mover_ray.pipelines import score as pipeline
 
     from .progress import shown
+    from .submission import Call, sent_as_job
     from .summary import end_run, resumable, show_dry_run
 
+    settings = gather(config, assignments or (), profile)
     options = pipeline.ScoreOptions(
         source=source,
         dest=dest,
@@ -76,16 +83,20 @@ def score(
         limit=limit,
         sample=sample,
         masks=masks,
+        since=tuple(since or ()),
         retry=split_commas(retry),
         fresh=fresh,
         engine=engine,
         address=address,
         allow_untrained=allow_untrained,
         require_sandbox=require_sandbox,
-        settings=gather(config, assignments or ()),
+        settings=settings,
     )
     if dry_run:
         show_dry_run(pipeline.dry_run(options), as_json=as_json)
+        return
+    call = Call(context, settings, address, as_json, max_failed)
+    if sent_as_job("score", options, call):
         return
     with resumable(), shown() as progress:
         summary = pipeline.score(options, progress)

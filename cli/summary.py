@@ -80,11 +80,18 @@ def show_dry_run(found: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json())
         return
-    size_gib = found.bytes / (1 << 30)
+    left = found.videos - found.resumed
     typer.echo(f"{found.videos:,} videos, {found.resumed:,} of them done before")
     for reason, count in found.passed_over.items():
         typer.echo(f"{count:,} files passed over: {reason}")
+    size_gib = found.bytes / (1 << 30)
     typer.echo(f"left: {size_gib:.3g} GiB, about {found.hours_of_video:.3g} hours of video")
     statuses = ", ".join(f"{status} {count}" for status, count in found.statuses.items())
     typer.echo(f"tried out: {found.sampled} videos: {statuses or 'none'}")
-    typer.echo(f"work: about {found.cpu_hours:.3g} CPU hours like this one's, scoring aside")
+    typer.echo(f"expected to fail: about {round(found.failing_share * left):,} videos")
+    work = f"about {found.cpu_hours:.3g} CPU hours like this one's"
+    if found.gpu_hours:
+        work += f", {found.gpu_hours:.3g} GPU hours for {found.faces:,} faces"
+    typer.echo(f"work: {work}")
+    if found.cost is not None:
+        typer.echo(f"cost: about {found.cost:,.2f} {found.currency}")

@@ -2,8 +2,8 @@
 
 A dataclass stands beside the code that reads it; this file only knows how to
 fill one. Precedence, strongest first: `--set`, the environment
-(`MOVER_RAY_PIPELINE__VIDEOS_PER_BLOCK=4`), `--config FILE`, `./mover-ray.toml`,
-the user's file.
+(`MOVER_RAY_PIPELINE__VIDEOS_PER_BLOCK=4`), `--config FILE`, the profile that is
+chosen (`[profile.NAME.pipeline]`), `./mover-ray.toml`, the user's file.
 """
 
 import dataclasses
@@ -25,6 +25,11 @@ from mover_ray.errors import ConfigError
 ENV_PREFIX = "MOVER_RAY_"
 PROJECT_FILE = Path("mover-ray.toml")
 
+PROFILES = "profile"
+
+#: Sections that say how work is sent and what it costs; no run reads them.
+ASIDE = ("jobs", "prices")
+
 Settings = dict[str, Any]
 T = TypeVar("T")
 
@@ -35,22 +40,49 @@ def user_file() -> Path:
     return Path(base) / "mover-ray" / "config.toml"
 
 
-def gather(config_file: Path | None = None, assignments: Sequence[str] = ()) -> Settings:
+def gather(
+    config_file: Path | None = None,
+    assignments: Sequence[str] = (),
+    profile: str | None = None,
+) -> Settings:
     """Merges every layer of settings, strongest last.
 
     Args:
         config_file: A TOML file named by the user; it must exist.
         assignments: `a.b=c` strings, each value in TOML's notation or a bare word.
+        profile: Name of a table under `[profile]`, which holds settings as the file does.
 
     Raises:
-        ConfigError: A file is missing or is no TOML, or an assignment has no `=`.
+        ConfigError: A file is missing or is no TOML, no file has the profile, or an
+            assignment has no `=`.
     """
-    layers = [_read_toml(path) for path in (user_file(), PROJECT_FILE) if path.is_file()]
-    if config_file is not None:
-        layers.append(_read_toml(config_file))
-    layers.append(_from_environment(os.environ))
-    layers.append(parse_assignments(assignments))
+    standing = [path for path in (user_file(), PROJECT_FILE) if path.is_file()]
+    named = [] if config_file is None else [config_file]
+    files = [_read_toml(path) for path in (*standing, *named)]
+    profiles = [_profiles(file.pop(PROFILES, {})) for file in files]
+    layers = files[: len(standing)]
+    if profile is not None:
+        layers += _chosen(profiles, profile)
+    layers += [*files[len(standing) :], from_environment(), parse_assignments(assignments)]
     return functools.reduce(merge, layers, {})
+
+
+def _profiles(table: Any) -> Settings:
+    if not isinstance(table, dict) or not all(isinstance(one, dict) for one in table.values()):
+        raise ConfigError(
+            f"`{PROFILES}` holds a section for each profile",
+            hint=f"write `[{PROFILES}.NAME]` or `[{PROFILES}.NAME.ray]` above its settings",
+        )
+    return table
+
+
+def _chosen(profiles: Sequence[Settings], name: str) -> list[Settings]:
+    """Gives what each file says of one profile."""
+    known = sorted({each for profile in profiles for each in profile})
+    if name not in known:
+        hint = suggest(name, known) if known else f"a settings file holds it: `[{PROFILES}.{name}]`"
+        raise ConfigError(f"unknown profile: `{name}`", hint=hint)
+    return [profile[name] for profile in profiles if name in profile]
 
 
 def parse_assignments(assignments: Sequence[str]) -> Settings:
@@ -66,11 +98,12 @@ def for_command(settings: Settings, command: str, commands: Sequence[str]) -> Se
     """Gives the settings that one command sees.
 
     Args:
-        settings: Of all commands; `[extract.faces]` speaks to `extract` alone.
+        settings: Of all commands; `[extract.faces]` speaks to `extract` alone. What stands
+            under `ASIDE` is left out.
         command: The command; its own tables win over the common ones.
         commands: Every command that may have tables of its own.
     """
-    common = {key: value for key, value in settings.items() if key not in commands}
+    common = {key: value for key, value in settings.items() if key not in (*commands, *ASIDE)}
     own = settings.get(command, {})
     if not isinstance(own, dict):
         raise ConfigError(f"`{command}` is a section, not a value: `{own}`")
@@ -115,6 +148,15 @@ def to_mapping(config: Any) -> Settings:
     return dataclasses.asdict(config)
 
 
+def read_section(cls: type[T], settings: Settings, name: str) -> T:
+    """Builds the dataclass of one section, `[name]`, of settings; absent, it has its defaults.
+
+    Raises:
+        ConfigError: As `from_mapping` does.
+    """
+    return typing.cast("T", _convert(cls, settings.get(name, {}), name))
+
+
 def fingerprint(settings: Mapping[str, Any]) -> str:
     """Gives 16 hexadecimal digits that change whenever a value in `settings` does."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
@@ -152,10 +194,10 @@ def _read_toml(path: Path) -> Settings:
         raise ConfigError(f"configuration file cannot be read: `{path}`: {error}") from error
 
 
-def _from_environment(environment: Mapping[str, str]) -> Settings:
+def from_environment() -> Settings:
     """Reads `MOVER_RAY_SECTION__KEY`; names without a section are other switches."""
     settings: Settings = {}
-    for name, text in sorted(environment.items()):
+    for name, text in sorted(os.environ.items()):
         path = name.removeprefix(ENV_PREFIX).lower().split("__")
         if name.startswith(ENV_PREFIX) and len(path) > 1:
             settings = merge(settings, _nest(path, _parse_value(text)))

@@ -194,7 +194,8 @@ EXTRACT = pa.schema(
 
 #: Between the face stage and the scoring stage: as `EXTRACT`, with the crop's own
 #: pixels (uint8 RGB, size x size x 3, row-major; null in a track that is not eligible)
-#: and its detector score.
+#: and its detector score. `view` counts what was looked at, for ensembles whose members
+#: look at other frames or crop faces in other ways; null is the first.
 FACES = pa.schema(
     [
         *_EXTRACTED,
@@ -206,6 +207,7 @@ FACES = pa.schema(
                     _CROP_MASK,
                     _required("detector_score", pa.float32()),
                     _required("group", pa.int32()),
+                    pa.field("view", pa.int32()),
                 )
             ),
         ),

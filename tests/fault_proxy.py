@@ -5,11 +5,13 @@ accepts the signature.
 """
 
 import contextlib
+import random
 import socket
 import socketserver
 import struct
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,22 +20,27 @@ _END_OF_HEAD = b"\r\n\r\n"
 #: Between client and proxy, or proxy and server, alone; never signed.
 _OWN_HEADERS = (b"expect:", b"connection:")
 
-Kind = Literal["refuse", "reset", "cut", "flip", "hang", "lose_reply"]
+Kind = Literal["refuse", "reset", "cut", "flip", "hang", "lose_reply", "slow"]
 
 
 @dataclass
 class Fault:
-    """What happens to the next requests of one method."""
+    """What happens to the next requests of one method, or to a share of them."""
 
     kind: Kind
     """`refuse`: an error reply; `reset`: before the server sees the request; `cut`: the
     body ends at byte `value`; `flip`: that byte is altered; `hang`: silence for `value`
-    seconds; `lose_reply`: reset after the server has answered."""
+    seconds; `lose_reply`: reset after the server has answered; `slow`: `value` bytes of
+    the reply a second."""
     value: float = 0
     times: int = 1
     method: str = "GET"
     status: int = 503
     code: str = "SlowDown"
+    path: str = ""
+    """Only requests whose path holds this."""
+    share: float = 1.0
+    """Chance of a request to be one of those that it happens to."""
 
 
 class FaultProxy:
@@ -44,6 +51,10 @@ class FaultProxy:
         self.upstream = ("127.0.0.1", port)
         self.requests: list[str] = []
         self.paths: list[str] = []
+        self.injected = 0
+        self._chance = random.Random(0)
+        self._per_path: int | None = None
+        self._by_path: Counter[str] = Counter()
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         proxy = self
@@ -59,10 +70,19 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
-    def inject(self, *faults: Fault) -> None:
-        """Does these to the requests that come next, each as often as it says."""
+    def inject(self, *faults: Fault, per_path: int | None = None) -> None:
+        """Does these to the requests that come next, each as often as it says.
+
+        Args:
+            faults: The first one that fits a request counts.
+            per_path: Faults in all that may happen to requests for one object, so that
+                whoever tries once more often comes through.
+        """
         with self._lock:
             self._faults = list(faults)
+            self._per_path = per_path
+            self._by_path.clear()
+            self.injected = 0
             self.requests.clear()
             self.paths.clear()
 
@@ -89,6 +109,8 @@ class FaultProxy:
         elif fault.kind == "lose_reply":
             self._forward(head, body)
             _reset(client)
+        elif fault.kind == "slow":
+            _send_slowly(client, self._forward(head, body), fault.value)
         else:
             client.sendall(_damaged(self._forward(head, body), fault))
 
@@ -96,9 +118,14 @@ class FaultProxy:
         with self._lock:
             self.requests.append(method)
             self.paths.append(path)
+            if self._per_path is not None and self._by_path[path] >= self._per_path:
+                return None
             for fault in self._faults:
-                if fault.method == method and fault.times > 0:
+                fits = fault.method == method and fault.times > 0 and fault.path in path
+                if fits and self._chance.random() < fault.share:
                     fault.times -= 1
+                    self.injected += 1
+                    self._by_path[path] += 1
                     return fault
         return None
 
@@ -148,8 +175,17 @@ def _refusal(fault: Fault) -> bytes:
     ).encode()
 
 
+def _send_slowly(client: socket.socket, reply: bytes, bytes_per_s: float) -> None:
+    piece = max(1, int(bytes_per_s / 10))
+    for start in range(0, len(reply), piece):
+        client.sendall(reply[start : start + piece])
+        time.sleep(0.1)
+
+
 def _damaged(reply: bytes, fault: Fault) -> bytes:
     begin = reply.index(_END_OF_HEAD) + len(_END_OF_HEAD) + int(fault.value)
+    if begin >= len(reply):
+        return reply  # a shorter body than that
     if fault.kind == "cut":
         return reply[:begin]
     return reply[:begin] + bytes([reply[begin] ^ 0xFF]) + reply[begin + 1 :]

@@ -17,10 +17,10 @@ PLANTED = {
     "mover_ray/video/probe.py": ("import mover_ray.faces", "imports point downwards"),
     "mover_ray/operations/demo.py": ("import cli", "nothing imports the command line or a job"),
     "cli/score.py": ("import jobs", "nothing imports the command line or a job"),
-    "cli/extract.py": ("import ray", "only pipelines, operations and jobs import ray"),
+    "cli/extract.py": ("import ray", "only pipelines, operations, serving and jobs import ray"),
     "mover_ray/stages/base.py": (
         "import ray.data",
-        "only pipelines, operations and jobs import ray",
+        "only pipelines, operations, serving and jobs import ray",
     ),
     "mover_ray/datasets/manifest.py": ("import boto3", "only storage imports boto3"),
     "jobs/score_videos.py": ("from botocore import session", "only storage imports boto3"),

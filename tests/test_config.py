@@ -154,3 +154,42 @@ def test_fingerprint_is_of_the_values_and_not_of_their_order(one, other):
     assert config.fingerprint(one) == config.fingerprint(turned)
     assert (config.fingerprint(one) == config.fingerprint(other)) == (one == other)
     assert len(config.fingerprint(one)) == 16
+
+
+def test_a_profile_is_stronger_than_files_and_weaker_than_what_is_named(monkeypatch, tmp_path):
+    write(config.user_file(), "[profile.prod.inner]\nsize = 1\nname = 'user'\n[inner]\nshare = 0.1")
+    write(tmp_path / "mover-ray.toml", "inner.size = 2\n[profile.prod.inner]\nshare = 0.3")
+    named = write(tmp_path / "named.toml", "inner.size = 5")
+
+    def inner(**arguments):
+        return config.gather(**arguments)["inner"]
+
+    assert inner() == {"size": 2, "share": 0.1}
+    assert inner(profile="prod") == {"size": 1, "share": 0.3, "name": "user"}
+    assert inner(profile="prod", config_file=named)["size"] == 5
+    monkeypatch.setenv("MOVER_RAY_INNER__SIZE", "6")
+    assert inner(profile="prod", config_file=named)["size"] == 6
+    assert "profile" not in config.gather(profile="prod")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message", "hint"),
+    [
+        ("", "prod", "unknown profile: `prod`", "[profile.prod]"),
+        ("[profile.prod]", "prd", "unknown profile: `prd`", "did you mean `prod`?"),
+        ("profile = 'prod'", None, "`profile` holds a section", "[profile.NAME]"),
+        ("profile.prod = 1", None, "`profile` holds a section", "[profile.NAME]"),
+    ],
+)
+def test_a_wrong_profile(tmp_path, text, name, message, hint):
+    write(tmp_path / "mover-ray.toml", text)
+    with pytest.raises(ConfigError, match=message) as error:
+        config.gather(profile=name)
+    assert hint in str(error.value.hint)
+
+
+def test_sections_that_no_run_reads_are_left_out():
+    settings = {"jobs": {"stop_s": 9}, "prices": {}, "inner": {"size": 1}}
+    assert config.for_command(settings, "score", ("score",)) == {"inner": {"size": 1}}
+    assert config.read_section(Inner, {"inner": {"size": 3}}, "inner").size == 3
+    assert config.read_section(Inner, {}, "inner") == Inner()

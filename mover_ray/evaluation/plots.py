@@ -158,9 +158,7 @@ def _legend(axes: Axes) -> None:
     if len(axes.get_legend_handles_labels()[0]) <= _CURVES_INSIDE:
         axes.legend(fontsize=7, frameon=False, loc="best")
         return
-    axes.legend(
-        fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.13)
-    )
+    axes.legend(fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.13))
 
 
 def _title(key: tuple[str, str], plotted: Plotted) -> str:

@@ -1,13 +1,12 @@
 """Frames in, tracks of aligned faces out."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
 from mover_ray.faces.alignment import align, crop, usable
-from mover_ray.faces.base import Detections, Floats
+from mover_ray.faces.base import Detections, FaceDetector, Floats, Landmarker
 from mover_ray.faces.observations import FaceObservation, FaceTracks, FrameLike
 from mover_ray.faces.parts import part_boxes
 from mover_ray.faces.policy import FacePolicy
@@ -58,22 +57,52 @@ class FaceExtractor:
         Returns:
             Every face found, with the crops of eligible tracks.
         """
-        tracks = FaceTracks()
-        tracker = Tracker(self._policy.track_iou)
-        budget = CropBudget(self._policy)
-        search = FaceSearch(self._detector, self._policy)
-        for batch in _batches(frames):
-            found_in = search.find([frame.image for frame in batch])
-            for frame, found in zip(batch, found_in, strict=True):
-                self._look(frame, found, tracks, tracker)
-            budget.enforce(tracks.observations)
-        self._finish(tracks, budget)
-        return tracks
+        sighting = self.begin()
+        for frame in frames:
+            sighting.look(frame)
+        return sighting.finish()
 
-    def _look(
-        self, frame: FrameLike, found: Detections, tracks: FaceTracks, tracker: Tracker
-    ) -> None:
-        """Adds one frame and its faces to `tracks`."""
+    def begin(self) -> "Sighting":
+        """Starts a video whose frames come one by one; any number may be under way."""
+        return Sighting(self._policy, self._detector, self._landmarker)
+
+
+class Sighting:
+    """The faces of one video, while its frames come."""
+
+    def __init__(self, policy: FacePolicy, detector: FaceDetector, landmarker: Landmarker) -> None:
+        """Starts without a frame; use `FaceExtractor.begin`."""
+        self._policy = policy
+        self._landmarker = landmarker
+        self._search = FaceSearch(detector, policy)
+        self._tracker = Tracker(policy.track_iou)
+        self._budget = CropBudget(policy)
+        self._tracks = FaceTracks()
+        self._waiting: list[FrameLike] = []
+
+    def look(self, frame: FrameLike) -> None:
+        """Takes the next frame; eight are searched at once."""
+        self._waiting.append(frame)
+        if len(self._waiting) == _BATCH_FRAMES:
+            self._search_waiting()
+
+    def finish(self) -> FaceTracks:
+        """Gives every face found, with the crops of eligible tracks."""
+        if self._waiting:
+            self._search_waiting()
+        self._keep_eligible()
+        return self._tracks
+
+    def _search_waiting(self) -> None:
+        frames, self._waiting = self._waiting, []
+        found_in = self._search.find([frame.image for frame in frames])
+        for frame, found in zip(frames, found_in, strict=True):
+            self._add(frame, found)
+        self._budget.enforce(self._tracks.observations)
+
+    def _add(self, frame: FrameLike, found: Detections) -> None:
+        """Adds one frame and its faces."""
+        tracks = self._tracks
         size = (frame.image.shape[1], frame.image.shape[0])
         if size not in tracks.sizes:
             tracks.sizes.append(size)
@@ -85,7 +114,7 @@ class FaceExtractor:
         found, landmarks = found.select(good), landmarks[good]
         tracks.frames_seen += 1
         tracks.frames_with_face += len(found) > 0
-        for index, track_id in enumerate(tracker.update(found.boxes)):
+        for index, track_id in enumerate(self._tracker.update(found.boxes)):
             box, score = found.boxes[index], float(found.scores[index])
             tracks.observations.append(self._observe(frame, track_id, box, score, landmarks[index]))
 
@@ -109,8 +138,9 @@ class FaceExtractor:
             crop=picture,
         )
 
-    def _finish(self, tracks: FaceTracks, budget: CropBudget) -> None:
+    def _keep_eligible(self) -> None:
         """Sorts the observations and drops the crops that nobody will score."""
+        tracks, budget = self._tracks, self._budget
         eligible = eligible_tracks(tracks.observations, self._policy)
         tracks.eligible = eligible - budget.dropped
         if eligible & budget.dropped or budget.shortened:
@@ -119,9 +149,3 @@ class FaceExtractor:
             if seen.track_id not in tracks.eligible:
                 seen.crop = None
         tracks.observations.sort(key=lambda seen: (seen.track_id, seen.frame_index))
-
-
-def _batches(frames: Iterable[FrameLike]) -> Iterator[list[FrameLike]]:
-    stream = iter(frames)
-    while batch := list(islice(stream, _BATCH_FRAMES)):
-        yield batch

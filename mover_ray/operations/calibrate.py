@@ -20,9 +20,11 @@ from mover_ray.evaluation.calibration import (
 from mover_ray.evaluation.metrics import brier_score, expected_calibration_error
 from mover_ray.evaluation.videos import Videos
 from mover_ray.models import bundle as bundles
-from mover_ray.models.bundle import Bundle
-from mover_ray.models.bundle_card import ModelCard
+from mover_ray.models import ensemble as ensembles
+from mover_ray.models.bundle_card import ModelCard, Training
 from mover_ray.models.calibration import Calibration, Threshold
+from mover_ray.models.ensemble import Ensemble
+from mover_ray.models.load_model import Model, load_model
 from mover_ray.operations.result_sets import ResultSet, read_result_set
 
 
@@ -91,29 +93,31 @@ def calibrate(options: CalibrateOptions) -> Calibrated:
         ConfigError: Another model made the results, or there are too few videos.
         LocationError: There are no such results, or `out` exists.
     """
-    bundle = bundles.load(options.bundle)
+    model = load_model(options.bundle)
     results = read_result_set(options.results, options.manifest)
-    videos = _validation_videos(bundle, results, options.split)
+    videos = _validation_videos(model, results, options.split)
     sample = Sample(videos.fake, videos.logits, videos.num_tracks)
     calibration = fit(sample, options.method)
     scores = probabilities(calibration, sample)
     thresholds = find_thresholds(scores, sample)
-    card = _card(bundle, calibration, thresholds, _note(options, videos))
-    written = _write(bundle, card, options.out) if options.out else None
+    written = None
+    if options.out:
+        training = _noted(model.training, _note(options, videos))
+        written = _write(Path(options.out), model, calibration, thresholds, training)
     return Calibrated(
         calibration=calibration,
         thresholds=thresholds,
         alarms=count_alarms(thresholds, scores, sample, options.prevalence),
         real_videos=int((~sample.fake).sum()),
         fake_videos=int(sample.fake.sum()),
-        before=_errors(sample, bundle.calibration),
+        before=_errors(sample, model.calibration),
         after=_errors(sample, calibration),
         model_sha256=written.model_sha256 if written else None,
     )
 
 
-def _validation_videos(bundle: Bundle, results: ResultSet, split: str) -> Videos:
-    if results.model_sha256 != bundle.model_sha256:
+def _validation_videos(model: Model, results: ResultSet, split: str) -> Videos:
+    if results.model_sha256 != model.model_sha256:
         raise ConfigError(
             f"another model made the results: `{results.destination.base}`",
             hint="score the validation videos with the bundle that is to be calibrated",
@@ -136,16 +140,25 @@ def _note(options: CalibrateOptions, videos: Videos) -> str:
     return f"{what}: {datasets}"
 
 
-def _card(
-    bundle: Bundle, calibration: Calibration, thresholds: tuple[Threshold, ...], note: str
-) -> ModelCard:
-    card = ModelCard(**{item.name: getattr(bundle, item.name) for item in fields(ModelCard)})
-    said = card.training.notes
-    training = dataclasses.replace(card.training, notes=f"{said}; {note}" if said else note)
-    return dataclasses.replace(
-        card, calibration=calibration, thresholds=thresholds, training=training
-    )
+def _noted(training: Training, note: str) -> Training:
+    notes = f"{training.notes}; {note}" if training.notes else note
+    return dataclasses.replace(training, notes=notes)
 
 
-def _write(bundle: Bundle, card: ModelCard, out: str) -> Bundle:
-    return bundles.save(Path(out), card, bundle.detector(), bundle.weights.storage)
+def _write(
+    out: Path,
+    model: Model,
+    calibration: Calibration,
+    thresholds: tuple[Threshold, ...],
+    training: Training,
+) -> Model:
+    changes: dict[str, Any] = {
+        "calibration": calibration,
+        "thresholds": thresholds,
+        "training": training,
+    }
+    if isinstance(model, Ensemble):
+        return ensembles.save(out, ensembles.recarded(model, **changes), model.members)
+    card = ModelCard(**{item.name: getattr(model, item.name) for item in fields(ModelCard)})
+    changed = dataclasses.replace(card, **changes)
+    return bundles.save(out, changed, model.detector(), model.weights.storage)

@@ -15,8 +15,8 @@ from mover_ray.evaluation.localization import CALLED, MaskScore
 from mover_ray.evaluation.protocols import Subset
 from mover_ray.evaluation.report import MaskLine
 from mover_ray.evaluation.videos import Videos
-from mover_ray.operations.result_sets import ResultSet, read_mask_uris
 from mover_ray.faces.base import Image
+from mover_ray.operations.result_sets import ResultSet, read_mask_uris
 from mover_ray.pipelines.destination import attempt_of
 from mover_ray.stages.mask_truth import MaskTruth
 from mover_ray.video.budget import VideoBudget

@@ -63,7 +63,7 @@ def verify_run(dest: str) -> Verification:
     Raises:
         LocationError: There is no run.
     """
-    destination = _open(dest)
+    destination = open_run(dest)
     manifest = destination.read_manifest()
     if manifest is None:
         raise LocationError(f"the run has no manifest: `{destination.base}`")
@@ -93,7 +93,12 @@ def verify_run(dest: str) -> Verification:
     )
 
 
-def _open(dest: str) -> Destination:
+def open_run(dest: str) -> Destination:
+    """Gives the destination of a run, whatever command made it.
+
+    Raises:
+        LocationError: There is no run.
+    """
     base = normalise(dest)
     try:
         last = Destination(base, "").last_attempt()

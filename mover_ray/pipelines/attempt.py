@@ -1,7 +1,7 @@
 """The start of a run: which parts count, which are set aside, what is left to do."""
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,10 @@ import pyarrow as pa
 
 from mover_ray.datasets import manifest as manifests
 from mover_ray.errors import HeldError
-from mover_ray.pipelines.destination import (
-    Destination,
-    Part,
-    attempt_of,
-)
+from mover_ray.pipelines.destination import Destination, Part
 from mover_ray.pipelines.lease import Lease
-from mover_ray.pipelines.parts import describe_all, read_indexes
+from mover_ray.pipelines.parts import describe_all
+from mover_ray.pipelines.settled import Settled, settled_by
 from mover_ray.provenance import utc_now
 
 
@@ -31,8 +28,8 @@ class State:
     """Parts that count."""
     stray: list[str]
     """Names of parts that do not count: late ones of older attempts."""
-    done: dict[int, str]
-    """Status by video id of every row that counts."""
+    settled: Settled
+    """The rows that count."""
     finished: bool
     """`_SUCCESS.json` is there and speaks of just these videos."""
 
@@ -54,7 +51,8 @@ def inspect(
     last = None if fresh else destination.last_attempt()
     if last is None:
         names = destination.part_names()
-        return State(wanted, secrets.token_hex(8), [], names, {}, finished=False)
+        nothing = Settled(destination, ())
+        return State(wanted, secrets.token_hex(8), [], names, nothing, finished=False)
     _check_identity(destination, last["identity"], identity)
     success = destination.success()
     accepted = _accepted(destination, last, success)
@@ -62,15 +60,16 @@ def inspect(
     stray = [name for name in destination.part_names() if name not in counting]
     old = destination.read_manifest()
     manifest = wanted if old is None else manifests.merge(old, wanted)
+    ended = success is not None and success["attempt"] == last["attempt"]
     return State(
         manifest=manifest,
         run_id=last["run_id"],
         accepted=accepted,
         stray=stray,
-        done=statuses(destination, [part.name for part in accepted]),
-        finished=success is not None
-        and success["attempt"] == last["attempt"]
-        and success["total"] == manifest.num_rows,
+        settled=settled_by(destination, success, old["video_id"].to_numpy())
+        if success is not None and ended and old is not None
+        else Settled(destination, [part.name for part in accepted]),
+        finished=success is not None and ended and success["total"] == manifest.num_rows,
     )
 
 
@@ -88,9 +87,8 @@ def check(destination: Destination, identity: Mapping[str, Any]) -> None:
 
 def work_list(state: State, retried: Collection[str]) -> pa.Table:
     """Gives the manifest rows that have no row yet or one with a status to try again."""
-    settled = [video for video, status in state.done.items() if status not in retried]
     ids = state.manifest["video_id"].to_numpy()
-    open_rows = ~np.isin(ids, np.array(settled, dtype=np.int64))
+    open_rows = ~np.isin(ids, state.settled.final_ids(retried))
     return state.manifest.filter(pa.array(open_rows))
 
 
@@ -117,14 +115,6 @@ def begin(destination: Destination, lease: Lease, state: State, identity: Mappin
         destination.forget_success()
     destination.set_aside(state.stray)
     return attempt
-
-
-def statuses(destination: Destination, names: Sequence[str]) -> dict[int, str]:
-    """Gives the status by video id; of a video in several parts, the latest attempt's."""
-    found: dict[int, str] = {}
-    for index in read_indexes(destination, sorted(names, key=attempt_of)):
-        found.update(zip(index.video_ids.tolist(), index.statuses.tolist(), strict=True))
-    return found
 
 
 def _accepted(

@@ -201,6 +201,29 @@ class Destination:
         uri = self.uri(ATTEMPTS_FOLDER, f"{document['attempt']:05d}.json")
         self.storage.write(uri, dump_json(document).encode(), if_absent=True)
 
+    def success_version(self) -> str | None:
+        """Gives what tells the present `_SUCCESS.json` from others; None where there is none."""
+        if self.storage.is_local:
+            return None  # the lease is the kernel's there: nobody else can write it
+        try:
+            return self.storage.stat(self.uri(SUCCESS_NAME)).etag
+        except StorageError as error:
+            if error.status is Status.NOT_FOUND:
+                return None
+            raise
+
+    def write_success(self, document: Mapping[str, Any], over: str | None) -> None:
+        """Writes `_SUCCESS.json`, on an object store only over the version `over`.
+
+        Raises:
+            PreconditionFailed: Another run has written it meanwhile.
+        """
+        uri, content = self.uri(SUCCESS_NAME), dump_json(document).encode()
+        if self.storage.is_local:
+            self.storage.write(uri, content)
+        else:
+            self.storage.write(uri, content, if_absent=over is None, if_match=over)
+
     def forget_success(self) -> None:
         """Removes `_SUCCESS.json`, so that no reader takes an abandoned run for finished."""
         with contextlib.suppress(StorageError):

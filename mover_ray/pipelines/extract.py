@@ -5,6 +5,7 @@ from functools import partial
 
 from mover_ray.config import fingerprint, from_mapping
 from mover_ray.faces.policy import FacePolicy
+from mover_ray.models.view import View
 from mover_ray.pipelines.dry_run import DryRun, probe
 from mover_ray.pipelines.job import Job, StageSpec
 from mover_ray.pipelines.options import RunConfig, SourceOptions
@@ -48,7 +49,7 @@ def dry_run(options: ExtractOptions) -> DryRun:
     """Says what `extract` would do, from a sample of the videos; writes nothing."""
     options.check_sandbox()
     config = resolve(options)
-    return probe(plan(config), options.manifest(), options.run_options(config))
+    return probe(plan(config), options.manifest(), options.run_options(config), options.prices())
 
 
 def resolve(options: ExtractOptions) -> ExtractConfig:
@@ -58,11 +59,12 @@ def resolve(options: ExtractOptions) -> ExtractConfig:
 
 def plan(config: ExtractConfig) -> Job:
     """Gives the job for these settings."""
-    shaping = config.shaping(config.faces, config.sampling)
+    view = View(faces=config.faces, sampling=config.sampling)
+    shaping = config.shaping((view,))
     metadata = {"mover_ray.faces": dump_json(shaping["faces"])}
     return Job(
         folder="crops",
-        prepare=config.find_faces(config.faces, config.sampling, with_masks=True),
+        prepare=config.find_faces((view,), with_masks=True),
         finish=StageSpec(
             name="encode",
             build=partial(EncodeCrops, config.faces.size_px),

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from mover_ray.config import fingerprint, from_mapping, merge, to_mapping
 from mover_ray.datasets.manifest import BuiltManifest
+from mover_ray.datasets.passed_over import PassedOver
 from mover_ray.errors import ConfigError, LocationError
 from mover_ray.forge import corpus
 from mover_ray.forge.base import Clip, Manipulation
@@ -152,7 +153,7 @@ class CorpusRun:
         planned = self._plan()
         progress.message(f"making {planned.num_rows} files")
         job = _forge_job(self._config, self._identity, self._destination, self._surveyed)
-        summary = run(job, BuiltManifest(planned, []), self._options, progress)
+        summary = run(job, BuiltManifest(planned), self._options, progress)
         forged_files.finish(self._destination)
         return replace(summary, passed_over=self._sources.passed_over_by_reason())
 
@@ -204,11 +205,13 @@ def _real_only(built: BuiltManifest) -> BuiltManifest:
         LocationError: Nothing is left.
     """
     fake = pc.fill_null(pc.equal(built.table["label"], "fake"), fill_value=False)
-    left_out = [(uri, "labelled fake") for uri in built.table["uri"].filter(fake).to_pylist()]
+    left_out = PassedOver(
+        (uri, "labelled fake") for uri in built.table["uri"].filter(fake).to_pylist()
+    )
     table = built.table.filter(pc.invert(fake))
     if not table.num_rows:
         raise LocationError("every video of the source is labelled fake", hint="forge real ones")
-    return BuiltManifest(table, [*built.passed_over, *left_out])
+    return BuiltManifest(table, built.passed_over.joined(left_out))
 
 
 def _survey_job(config: ForgeConfig, identity: Mapping[str, str], surveyed: Destination) -> Job:

@@ -10,6 +10,11 @@ from mover_ray.config import check_at_least
 from mover_ray.pipelines.lease import LeaseConfig
 from mover_ray.stages.base import Row, Stage
 
+_BLOCK_ROWS = 16
+_MOST_BLOCK_ROWS = 128
+#: Part files that a run should not exceed while its blocks may still grow.
+_FILES = 16_384
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineConfig:
@@ -25,6 +30,8 @@ class PipelineConfig:
     """`--engine auto` starts Ray for more videos than this."""
     max_nodes: int | None = None
     """Nodes that the pools may grow to; None stays on the present ones."""
+    quarantine_after: int = 4
+    """A video over which so many of Ray's workers have died gets the status `quarantined`."""
     lease: LeaseConfig = field(default_factory=LeaseConfig)
     """The right to write to a destination."""
 
@@ -33,6 +40,7 @@ class PipelineConfig:
         for name in ("videos_per_block", "workers", "max_nodes"):
             if getattr(self, name) is not None:
                 check_at_least(self, name, 1)
+        check_at_least(self, "quarantine_after", 1)
         check_at_least(self, "local_max_videos", 0)
         check_at_least(self, "max_block_s", 0.0)
 
@@ -40,11 +48,14 @@ class PipelineConfig:
         """Gives the videos of one block: enough blocks to keep every worker busy.
 
         A manifest of a million rows fits one of Ray's blocks of 128 MiB, so
-        blocks are cut by rows; 16 videos are well under five minutes of work.
+        blocks are cut by rows. 16 videos are well under five minutes of work;
+        long lists get up to 128, because each block is a file that later starts
+        and every reader open.
         """
         if self.videos_per_block is not None:
             return self.videos_per_block
-        return max(1, min(16, videos // (4 * workers)))
+        few_files = max(_BLOCK_ROWS, min(_MOST_BLOCK_ROWS, videos // _FILES))
+        return max(1, min(few_files, videos // (4 * workers)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,5 +96,8 @@ class Job:
 
     def for_run(self, run_id: str) -> "Job":
         """Gives the job with the id of its run in every row."""
-        finish = replace(self.finish, stamp={**self.finish.stamp, "run_id": run_id})
-        return replace(self, finish=finish)
+        prepare, finish = (
+            replace(spec, stamp={**spec.stamp, "run_id": run_id})
+            for spec in (self.prepare, self.finish)
+        )
+        return replace(self, prepare=prepare, finish=finish)

@@ -4,14 +4,18 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 
+from mover_ray.pipelines.balance import balanced
 from mover_ray.pipelines.job import Job, PipelineConfig, StageSpec
+from mover_ray.pipelines.observed import observed
 from mover_ray.pipelines.stop import StopRequest
 from mover_ray.stages.base import Row, Stage
+
+_ROWS_AT_ONCE = 1024
 
 #: Takes the number of a task and its rows; returns when they are committed.
 Commit = Callable[[int, pa.Table], None]
@@ -36,14 +40,17 @@ def run_local(
     """
     workers = config.workers or os.cpu_count() or 1
     block_rows = config.block_rows(work.num_rows, workers)
+    work = balanced(work, block_rows)
     finish = job.finish.build()
     rows: list[Row] = []
     task = 0
     block_started = time.monotonic()
     try:
         with _Workers(job.prepare, workers) as pool:
-            for prepared in pool.run(work.to_pylist(), stop):
-                rows.append(finish(prepared))
+            for prepared in pool.run(_rows(work), stop):
+                with observed(job.finish, prepared) as span:
+                    rows.append(finish(prepared))
+                    span.finished(rows[-1])
                 full = len(rows) >= block_rows
                 if full or time.monotonic() - block_started > config.max_block_s:
                     commit(task, job.finish.to_table(rows))
@@ -52,6 +59,12 @@ def run_local(
             commit(task, job.finish.to_table(rows))
     finally:
         finish.close()
+
+
+def _rows(work: pa.Table) -> Iterator[Row]:
+    """Gives the rows a few at a time: a million of them as plain values take a GiB."""
+    for batch in work.to_batches(_ROWS_AT_ONCE):
+        yield from batch.to_pylist()
 
 
 class _Workers:
@@ -72,7 +85,7 @@ class _Workers:
         for stage in self._stages:
             stage.close()
 
-    def run(self, rows: list[Row], stop: StopRequest) -> Iterator[Row]:
+    def run(self, rows: Iterable[Row], stop: StopRequest) -> Iterator[Row]:
         """Gives the stage's rows in order; at most two a worker are ahead of the caller."""
         ahead: deque[Future[Row]] = deque()
         for row in rows:
@@ -89,4 +102,7 @@ class _Workers:
             self._local.stage = self._spec.build()
             self._stages.append(self._local.stage)
         stage: Stage = self._local.stage
-        return stage(row)
+        with observed(self._spec, row) as span:
+            out = stage(row)
+            span.finished(out)
+        return out

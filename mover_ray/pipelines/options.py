@@ -1,24 +1,25 @@
 """What `score`, `extract` and `forge` have in common: a source, a destination, an engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from mover_ray.config import Settings, for_command, to_mapping
+from mover_ray.config import Settings, for_command, read_section, to_mapping
 from mover_ray.datasets import manifest as manifests
 from mover_ray.errors import ConfigError
-from mover_ray.faces.policy import FacePolicy
+from mover_ray.models.view import View
+from mover_ray.pipelines.costs import PricesConfig
 from mover_ray.pipelines.job import PipelineConfig, StageSpec
 from mover_ray.pipelines.ray_config import RayConfig
 from mover_ray.pipelines.run import RunOptions
 from mover_ray.schemas import FACES
+from mover_ray.stages.base import Stage
 from mover_ray.stages.faces import FindFaces
 from mover_ray.status import RETRIED_BY_DEFAULT
-from mover_ray.storage import normalise
+from mover_ray.storage import S3Options, normalise, use_s3_options
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.isolation import demand_sandbox
-from mover_ray.video.sampling import SamplingPolicy
 
 #: Sections that only other commands know. One settings file serves them all: it
 #: holds them as `[extract.faces]` or `[score.scoring]`.
@@ -27,6 +28,7 @@ _FOREIGN = {
     "extract": ("scoring",),
     "forge": ("faces", "sampling", "scoring"),
     "train": (),
+    "serve": (),
 }
 _KEEPER = {"faces": "extract", "sampling": "extract", "scoring": "score"}
 
@@ -41,31 +43,33 @@ class RunConfig:
     """Have every worker refuse to decode where no sandbox works."""
     sampling_secret: str = ""
     """Makes it unpredictable to an uploader which frames are looked at."""
+    s3: S3Options = field(default_factory=S3Options)
+    """How workers speak with an S3 store."""
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     """How the work is cut and spread."""
     ray: RayConfig = field(default_factory=RayConfig)
     """How to reach or start Ray."""
 
-    def find_faces(
-        self, faces: FacePolicy, sampling: SamplingPolicy, *, with_masks: bool = False
-    ) -> StageSpec:
+    def find_faces(self, views: Sequence[View], *, with_masks: bool = False) -> StageSpec:
         """Gives the first stage; only training wants to know the masks of given fakes."""
         build = partial(
             FindFaces,
-            faces,
-            sampling,
+            tuple(views),
             self.video,
             self.sampling_secret,
             require_sandbox=self.require_sandbox,
             with_masks=with_masks,
         )
-        return StageSpec(name="find-faces", build=build, schema=FACES)
+        return StageSpec(
+            name="find-faces", build=partial(_build_with, self.s3, build), schema=FACES
+        )
 
-    def shaping(self, faces: FacePolicy, sampling: SamplingPolicy) -> Settings:
+    def shaping(self, views: Sequence[View]) -> Settings:
         """Gives every setting that can change what the first stage finds, and no other."""
+        first, *others = (to_mapping(view) for view in views)
         return {
-            "faces": to_mapping(faces),
-            "sampling": to_mapping(sampling),
+            **first,
+            **({"others": others} if others else {}),
             "video": to_mapping(self.video),
             "sampling_secret": self.sampling_secret,
         }
@@ -75,12 +79,17 @@ class RunConfig:
         return to_mapping(self) | {"sampling_secret": bool(self.sampling_secret)}
 
 
+def _build_with(s3: S3Options, build: Callable[[], Stage]) -> Stage:
+    use_s3_options(s3)
+    return build()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceOptions:
     """The options of one command line, before settings are resolved."""
 
     source: str
-    """Folder, video, `s3://` prefix, or a CSV or Parquet list."""
+    """Folder, video, `s3://` prefix, CSV or Parquet list, or `manifest.json` of an S3 Inventory."""
     dest: str
     """Folder or `s3://` prefix for the rows."""
     include: tuple[str, ...] = ()
@@ -91,6 +100,8 @@ class SourceOptions:
     """At most so many videos."""
     sample: str | None = None
     """A random share of the videos, such as `1%`; the same ones every time."""
+    since: tuple[str, ...] = ()
+    """Destinations of earlier runs; only what is new or changed since then is looked at."""
     retry: tuple[str, ...] | None = None
     """Statuses to compute again; None for those that may have passed."""
     fresh: bool = False
@@ -142,11 +153,16 @@ class SourceOptions:
         return RunOptions(
             dest=normalise(self.dest),
             engine=self.engine,
+            since=tuple(map(normalise, self.since)),
             retry=retry,
             fresh=self.fresh,
             pipeline=config.pipeline,
             ray=ray,
         )
+
+    def prices(self) -> PricesConfig:
+        """Gives what machines cost, as far as the settings say."""
+        return read_section(PricesConfig, dict(self.settings), "prices")
 
     def check_sandbox(self) -> None:
         """Raises `ConfigError` if a sandbox is asked for and none works here."""

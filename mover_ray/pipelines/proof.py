@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mover_ray.errors import MoverRayError
-from mover_ray.pipelines.destination import SUCCESS_NAME, Destination, Part, attempt_of
+from mover_ray.errors import HeldError, MoverRayError, PreconditionFailed
+from mover_ray.pipelines.destination import Destination, Part, attempt_of
 from mover_ray.pipelines.lease import Lease
 from mover_ray.pipelines.parts import (
     PartIndex,
@@ -98,6 +98,7 @@ def finish(
         IncompleteError: A video has no row, or two.
         HeldError: Another run has taken over.
     """
+    over = destination.success_version()
     own = destination.parts_of(attempt)
     known = {part.name: part for part in accepted}
     indexes = list(read_indexes(destination, [*known, *own]))
@@ -105,7 +106,7 @@ def finish(
     _require_complete(destination, account)
     parts = [known[name] for name in known if name not in account.superseded]
     parts += describe_all(destination, own)
-    parts += _keep_remainders(destination, attempt, account.superseded)
+    parts += _keep_remainders(destination, attempt, account.superseded, known)
     lease.assert_held()
     document = {
         **record,
@@ -114,19 +115,34 @@ def finish(
         "counts": dict(sorted(account.counts.items())),
         "files": [part.as_json() for part in sorted(parts)],
     }
-    destination.write_document(document, SUCCESS_NAME)
+    _write_success(destination, document, over)
     counting = {part.name for part in parts}
     late = [name for name in destination.part_names() if attempt_of(name) <= attempt]
     destination.set_aside(name for name in late if name not in counting)
     return document
 
 
+def _write_success(destination: Destination, document: Mapping[str, Any], over: str | None) -> None:
+    try:
+        destination.write_success(document, over)
+    except PreconditionFailed as error:
+        raise HeldError(
+            f"another run has finished the destination: `{destination.base}`",
+            hint="this one was silent for too long; its own end is not recorded",
+        ) from error
+
+
 def _keep_remainders(
-    destination: Destination, attempt: int, superseded: Mapping[str, np.ndarray]
+    destination: Destination,
+    attempt: int,
+    superseded: Mapping[str, np.ndarray],
+    known: Mapping[str, Part],
 ) -> list[Part]:
     """Writes the rows of replaced parts that still count as parts of this attempt."""
     kept = []
     for task, (name, replaced) in enumerate(sorted(superseded.items())):
+        if name in known and known[name].rows == replaced.size:
+            continue
         table = read_table(destination, name)
         rows = table.filter(pa.array(~np.isin(table["video_id"].to_numpy(), replaced)))
         if rows.num_rows:

@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,11 +18,12 @@ from mover_ray.pipelines.destination import Destination
 from mover_ray.pipelines.job import Job, PipelineConfig
 from mover_ray.pipelines.lease import Lease, hold
 from mover_ray.pipelines.local_engine import run_local
-from mover_ray.pipelines.parts import write_part
+from mover_ray.pipelines.parts import total_bytes, write_part
 from mover_ray.pipelines.progress import Progress, RunSummary
 from mover_ray.pipelines.ray_config import RayConfig, prepare_environment
+from mover_ray.pipelines.since import leave_out_answered
 from mover_ray.pipelines.stop import stop_on_signals
-from mover_ray.pipelines.tracked import TrackedProgress
+from mover_ray.pipelines.tracked import TrackedProgress, Volume
 from mover_ray.provenance import environment_facts, sha256_bytes, utc_now
 from mover_ray.status import RETRIED_BY_DEFAULT, Status
 
@@ -36,6 +36,8 @@ class RunOptions:
     """Absolute path or `s3://` prefix."""
     engine: str = "auto"
     """`local`, `ray`, or `auto`: Ray where a cluster is named or the work is large."""
+    since: tuple[str, ...] = ()
+    """Destinations of earlier runs; what they have answered is left out."""
     retry: Collection[str] = RETRIED_BY_DEFAULT
     """Rows with these statuses are computed again and replaced."""
     fresh: bool = False
@@ -54,6 +56,21 @@ class RunOptions:
                 raise ConfigError(
                     f"unknown status: `{status}`", hint="known are " + ", ".join(known)
                 )
+
+    def what_is_new(self, job: Job, built: BuiltManifest) -> BuiltManifest:
+        """Gives the manifest without what the runs of `since` have answered.
+
+        Raises:
+            LocationError: One of them is not there or not finished.
+            ConfigError: It is the destination itself, or of another command.
+        """
+        if not self.since:
+            return built
+        destination = Destination(self.dest, job.folder)
+        command = job.identity["command"]
+        return leave_out_answered(
+            built, self.since, destination, command=command, retried=self.retry
+        )
 
     def choose_engine(self, videos: int) -> str:
         """Gives `local` or `ray` for so many videos."""
@@ -81,6 +98,7 @@ def run(job: Job, built: BuiltManifest, options: RunOptions, progress: Progress)
     # Before the lease, which writes: a refused destination stays untouched.
     if not options.fresh:
         attempts.check(destination, job.identity)
+    built = options.what_is_new(job, built)
     if job.check is not None and not _looks_finished(destination, built):
         job.check()
     with hold(destination, options.pipeline.lease, progress) as lease:
@@ -123,6 +141,11 @@ class _Outcome:
     def resumed(self) -> int:
         return int(self.state.manifest.num_rows - self.work.num_rows)
 
+    def volume(self) -> Volume:
+        """Gives how many bytes there are, and how many are done."""
+        total = total_bytes(self.state.manifest)
+        return Volume(total, total - total_bytes(self.work))
+
     def record(self) -> dict[str, Any]:
         """Gives what `_SUCCESS.json` says beside files and counts."""
         return {
@@ -134,6 +157,8 @@ class _Outcome:
             **environment_facts(),
             "engine": self.engine,
             "resumed": self.resumed,
+            "since": list(self.options.since),
+            "total_bytes": total_bytes(self.state.manifest),
             "seconds": round(time.monotonic() - self.started, 3),
             "passed_over": self.built.passed_over_by_reason(),
             "finished_at": utc_now(),
@@ -147,7 +172,7 @@ class _Outcome:
 
     def nothing_to_do(self) -> RunSummary:
         """Gives the summary of a start that found everything done."""
-        counts = dict(sorted(Counter(self.state.done.values()).items()))
+        counts = self.state.settled.counts()
         last = max((part.attempt for part in self.state.accepted), default=0)
         return self._summary("none", last, counts, len(self.state.accepted))
 
@@ -171,7 +196,10 @@ def _execute(
 ) -> None:
     job, work, options = outcome.job, outcome.work, outcome.options
     job = job.for_run(outcome.state.run_id)
-    with _shown(TrackedProgress(progress, destination, attempt), outcome) as shown:
+    tracked = TrackedProgress(progress, destination, attempt, outcome.volume())
+    with _shown(tracked, outcome) as shown:
+        if not work.num_rows:
+            return
         if outcome.engine == "ray":
             prepare_environment(options.ray)
             from mover_ray.pipelines import ray_engine
@@ -179,14 +207,17 @@ def _execute(
             with (
                 stop_on_signals(shown, at_once=True),
                 ray_engine.connected(options.ray),
-                stop_on_signals(shown, at_once=True),  # again: Ray has set its own handlers
+                # Again: Ray has set its own handlers.
+                stop_on_signals(shown, at_once=False) as stop,
             ):
-                ray_engine.run_ray(job, work, options, destination, attempt, shown)
+                watch = ray_engine.Watch(shown, stop)
+                ray_engine.run_ray(job, work, options, destination, attempt, watch)
             return
 
         def commit(task: int, rows: pa.Table) -> None:
             lease.assert_held()
-            shown.advance(write_part(destination, attempt, task, rows).counts)
+            written = write_part(destination, attempt, task, rows)
+            shown.advance(written.counts, written.video_bytes)
 
         with stop_on_signals(shown, at_once=False) as stop:
             run_local(job, work, options.pipeline, commit, stop)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from mover_ray.config import fingerprint, from_mapping, merge
 from mover_ray.errors import ArtifactError
-from mover_ray.models import bundle as bundles
-from mover_ray.models.bundle import Bundle
+from mover_ray.models.load_model import Model, load_model
 from mover_ray.pipelines.dry_run import DryRun, probe
 from mover_ray.pipelines.job import Job, StageSpec
 from mover_ray.pipelines.options import RunConfig, SourceOptions
@@ -61,7 +60,7 @@ def dry_run(options: ScoreOptions) -> DryRun:
     """Says what `score` would do, from a sample of the videos; writes nothing."""
     options.check_sandbox()
     job, config = plan(options)
-    return probe(job, options.manifest(), options.run_options(config))
+    return probe(job, options.manifest(), options.run_options(config), options.prices())
 
 
 def plan(options: ScoreOptions) -> tuple[Job, ScoreConfig]:
@@ -70,11 +69,11 @@ def plan(options: ScoreOptions) -> tuple[Job, ScoreConfig]:
     if options.masks is not None:
         settings = merge(settings, {"scoring": {"masks": options.masks}})
     config = from_mapping(ScoreConfig, settings)
-    bundle = open_model(options.model, allow_untrained=options.allow_untrained)
-    return _job(bundle, _absolute(str(options.model)), config), config
+    model = open_model(options.model, allow_untrained=options.allow_untrained)
+    return _job(model, _absolute(str(options.model)), config), config
 
 
-def open_model(name: str | None, *, allow_untrained: bool) -> Bundle:
+def open_model(name: str | None, *, allow_untrained: bool) -> Model:
     """Reads what a model says of itself; torch is not needed for that.
 
     Raises:
@@ -85,22 +84,22 @@ def open_model(name: str | None, *, allow_untrained: bool) -> Bundle:
             "no model is given, and none ships with this version",
             hint="`--model BUNDLE`; `mover-ray models init mover --out BUNDLE` makes one to try",
         )
-    bundle = bundles.load(_absolute(name))
-    if not bundle.trained and not allow_untrained:
+    model = load_model(_absolute(name))
+    if not model.trained and not allow_untrained:
         raise ArtifactError(
             f"model is not trained: `{name}`",
             hint="its scores mean nothing; `--allow-untrained` accepts it all the same",
         )
-    return bundle
+    return model
 
 
-def _job(bundle: Bundle, path: str, config: ScoreConfig) -> Job:
-    shaping = config.shaping(bundle.faces, bundle.sampling)
+def _job(model: Model, path: str, config: ScoreConfig) -> Job:
+    shaping = config.shaping(model.views)
     shaping |= {"masks": config.scoring.masks, "threads": config.scoring.threads}
     mark = fingerprint(shaping)
     return Job(
         folder="results",
-        prepare=config.find_faces(bundle.faces, bundle.sampling),
+        prepare=config.find_faces(model.views),
         finish=StageSpec(
             name="score",
             build=partial(_build_scorer, path, config.scoring),
@@ -108,12 +107,12 @@ def _job(bundle: Bundle, path: str, config: ScoreConfig) -> Job:
             stamp={"config_fingerprint": mark},
         ),
         check=partial(_load, path),
-        identity={"command": "score", "model": bundle.model_sha256, "configuration": mark},
+        identity={"command": "score", "model": model.model_sha256, "configuration": mark},
         settings=config.record(),
         model={
-            "model_id": bundle.model_id,
-            "model_sha256": bundle.model_sha256,
-            "trained": bundle.trained,
+            "model_id": model.model_id,
+            "model_sha256": model.model_sha256,
+            "trained": model.trained,
         },
     )
 
@@ -124,14 +123,13 @@ def _absolute(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(path: str) -> "tuple[Bundle, Detector]":
+def _load(path: str) -> "tuple[Model, list[Detector]]":
     """Loads a model once a process: to check it first, and then to score with it."""
-    bundle = bundles.load(path)
-    return bundle, bundle.detector()
+    model = load_model(path)
+    return model, [member.detector() for member in model.members]
 
 
 def _build_scorer(path: str, config: ScoringConfig) -> Stage:
-    from mover_ray.stages.score import Scorer  # torch takes seconds to import
+    from mover_ray.stages.scorers import build_scorer  # torch takes seconds to import
 
-    bundle, detector = _load(path)
-    return Scorer(bundle, detector, config)
+    return build_scorer(*_load(path), config)

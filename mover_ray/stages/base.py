@@ -1,6 +1,6 @@
 """What a stage is: one row in, one row out, with no knowledge of who runs it."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mover_ray.schemas import MANIFEST
 
@@ -20,6 +20,14 @@ class Stage(Protocol):
 
     def close(self) -> None:
         """Frees what the stage holds: processes, descriptors, memory."""
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A stage that can use the time of one video to prepare the next."""
+
+    def expect(self, row: Row) -> None:
+        """Says which row will most likely come after the present one."""
 
 
 def manifest_columns(row: Row) -> Row:

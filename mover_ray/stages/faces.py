@@ -5,19 +5,19 @@ Columns in: `schemas.MANIFEST`. Columns out: `schemas.FACES`.
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mover_ray.errors import InputError
 from mover_ray.faces.extractor import FaceExtractor
 from mover_ray.faces.observations import FaceObservation, FaceTracks
-from mover_ray.faces.policy import FacePolicy
+from mover_ray.models.view import View
 from mover_ray.stages.base import Row, manifest_columns
-from mover_ray.stages.fetch import ReachableVideo, reachable
+from mover_ray.stages.fetch import ReachableVideo
+from mover_ray.stages.fetch_ahead import FetchAhead
 from mover_ray.stages.mask_crops import MaskCrops, MaskReader, Place
 from mover_ray.status import Status
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.isolation import demand_sandbox
-from mover_ray.video.sampling import SamplingPolicy
 from mover_ray.video.sandbox import Frame, SampledVideo, VideoReader
 
 
@@ -26,8 +26,7 @@ class FindFaces:
 
     def __init__(
         self,
-        faces: FacePolicy,
-        sampling: SamplingPolicy,
+        views: Sequence[View],
         budget: VideoBudget,
         secret: str = "",
         *,
@@ -37,26 +36,27 @@ class FindFaces:
         """Loads the face models; the decoder's process starts with the first video.
 
         Args:
-            faces: Which faces and how they are cropped.
-            sampling: Which frames.
+            views: Which frames, which faces and how they are cropped: one view, or those of
+                an ensemble, decoded in one pass; each finds what it would find alone.
             budget: Limits of one video.
             secret: Makes the jitter of sampling unpredictable to an uploader who
                 knows this code and the video's id.
             require_sandbox: Do not start on a machine where no sandbox works.
             with_masks: Read the masks of fakes too: training wants them, scoring must not
-                know of them.
+                know of them. They are those of the first view's crops.
 
         Raises:
             ConfigError: A sandbox is required and there is none.
         """
         if require_sandbox:
             demand_sandbox()
-        self._sampling = sampling
         self._budget = budget
         self._secret = secret.encode()
-        self._extractor = FaceExtractor(faces)
+        self._sampling, *self._others = (view.sampling for view in views)
+        self._extractors = [FaceExtractor(view.faces) for view in views]
+        self._videos = FetchAhead(budget.max_bytes)
         self._reader = VideoReader(budget)
-        masks = MaskReader(self._reader, sampling, faces.size_px, budget.max_bytes)
+        masks = MaskReader(self._reader, self._sampling, views[0].faces.size_px, budget.max_bytes)
         self._masks = masks if with_masks else None
 
     def __call__(self, row: Row) -> Row:
@@ -70,35 +70,48 @@ class FindFaces:
         return out
 
     def close(self) -> None:
-        """Ends the decoder's process."""
+        """Ends the decoder's process and frees what was fetched in vain."""
         self._reader.close()
+        self._videos.close()
+
+    def expect(self, row: Row) -> None:
+        """Fetches the video that comes next while the present one is looked at."""
+        self._videos.expect(row)
 
     def _fill(self, out: Row, row: Row) -> None:
         started = time.perf_counter()
-        with reachable(row, self._budget.max_bytes) as video:
+        with self._videos.reachable(row) as video:
             reached_ms = _ms_since(started)
             try:
-                tracks = self._look(out, row, video)
+                views = self._look(out, row, video)
             finally:
                 out["bytes_read"] = video.bytes_read
                 out["fetch_ms"] = reached_ms + video.waited_ms
                 out["sha256"] = video.sha256()
-        masks = self._read_masks(out, tracks)
-        flags = sorted({*tracks.flags, *masks.flags})
+        masks = self._read_masks(out, views[0])
+        flags = sorted({*masks.flags}.union(*(tracks.flags for tracks in views)))
         out["flags"] += [flag for flag in flags if flag not in out["flags"]]
-        out["coverage"] = tracks.frames_with_face / tracks.frames_seen
-        out["crops"] = [_crop_row(one, masks.pngs) for one in tracks.observations]
-        out.update(_verdict(tracks))
+        out["crops"] = [
+            {**_crop_row(one, masks.pngs), "view": number}
+            for number, tracks in enumerate(views)
+            for one in tracks.observations
+        ]
+        out.update(_verdict(views))
 
-    def _look(self, out: Row, row: Row, video: ReachableVideo) -> FaceTracks:
-        """Decodes a video and finds its faces, noting what that cost even if it fails."""
+    def _look(self, out: Row, row: Row, video: ReachableVideo) -> list[FaceTracks]:
+        """Decodes a video and finds its faces, noting what that cost even if it fails.
+
+        Returns:
+            What each view found.
+        """
         key = _jitter_key(self._secret, row["video_id"])
-        with self._reader.open(video.bytes, self._sampling, key) as sampled:
+        opened = self._reader.open(video.bytes, self._sampling, key, others=self._others)
+        with opened as sampled:
             out.update(_describe(sampled))
             frames = _Awaited(sampled)
             started = time.perf_counter()
             try:
-                return self._extractor.extract(frames)
+                return self._extract(frames)
             finally:
                 out.update(
                     attempts=sampled.attempts,
@@ -106,6 +119,16 @@ class FindFaces:
                     decode_ms=sampled.decode_ms,
                     faces_ms=_ms_since(started) - frames.waited_ms,
                 )
+
+    def _extract(self, frames: Iterable[Frame]) -> list[FaceTracks]:
+        """Shows each view its own frames, as they come."""
+        sightings = [extractor.begin() for extractor in self._extractors]
+        for frame in frames:
+            for number, sighting in enumerate(sightings):
+                own = frame.under(number)
+                if own is not None:
+                    sighting.look(own)
+        return [sighting.finish() for sighting in sightings]
 
     def _read_masks(self, out: Row, tracks: FaceTracks) -> MaskCrops:
         """Reads where a fake's crops are manipulated, if that is wanted and known."""
@@ -160,18 +183,24 @@ def _describe(sampled: SampledVideo) -> Row:
     }
 
 
-def _verdict(tracks: FaceTracks) -> Row:
-    """Says why there is nothing to score, where there is nothing to score."""
-    if tracks.eligible:
-        return {"status": str(Status.OK)}
-    if not tracks.frames_with_face:
-        reason = f"no face in {tracks.frames_seen} sampled frames"
+def _verdict(views: Sequence[FaceTracks]) -> Row:
+    """Gives the coverage, and says why there is nothing to score where there is nothing.
+
+    A frame counts once for each view that looked at it.
+    """
+    seen = sum(tracks.frames_seen for tracks in views)
+    with_face = sum(tracks.frames_with_face for tracks in views)
+    found: Row = {"coverage": with_face / seen}
+    if any(tracks.eligible for tracks in views):
+        return found
+    if not with_face:
+        reason = f"no face in {seen} sampled frames"
     else:
         reason = (
-            f"a face in {tracks.frames_with_face} of {tracks.frames_seen} sampled frames, "
+            f"a face in {with_face} of {seen} sampled frames, "
             "none of them large, clear and long enough to be scored"
         )
-    return {"status": str(Status.NO_FACE), "error": reason}
+    return {**found, "status": str(Status.NO_FACE), "error": reason}
 
 
 def _crop_row(observation: FaceObservation, masks: Mapping[Place, bytes]) -> Row:

@@ -188,8 +188,14 @@ def _inspected(descriptor: int, row: Row, max_bytes: int) -> FetchedVideo:
 @contextlib.contextmanager
 def _copied(storage: Storage, row: Row, max_bytes: int) -> Iterator[FetchedVideo]:
     with tempfile.TemporaryFile(prefix="mover-ray-") as file:
-        got = storage.fetch(row["uri"], file, expect=expected_object(row), limit_bytes=max_bytes)
-        file.flush()
+        try:
+            got = storage.fetch(
+                row["uri"], file, expect=expected_object(row), limit_bytes=max_bytes
+            )
+            file.flush()
+        except OSError as error:  # most likely the disk is full
+            text = f"the temporary file cannot be written: {error.strerror}"
+            raise InputError(Status.FETCH_ERROR, text) from error
         yield FetchedVideo(file.fileno(), got.size_bytes, got.sha256)
 
 

@@ -7,10 +7,10 @@ one class, so a video has the same score everywhere.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -57,8 +57,35 @@ class Scorer:
 
     def __call__(self, row: Row) -> Row:
         """Gives the result of one video; what has no eligible face has no score."""
+        return self.score_rows([row])[0]
+
+    def score_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """Gives the results of several videos, which share batches but no score depends on that.
+
+        Each row's `score_ms` is its share of the time that they took together.
+        """
         started = time.perf_counter()
-        out = {
+        outs = [self._unscored(row) for row in rows]
+        ready = [row for row in rows if row["status"] == Status.OK]
+        inputs = [self._inputs(row) for row in ready]
+        scores = iter(self._run([track for tracks in inputs for track in tracks]))
+        of_video = iter([list(islice(scores, len(tracks))) for tracks in inputs])
+        for row, out in zip(rows, outs, strict=True):
+            if row["status"] == Status.OK:
+                try:
+                    out.update(self._score(row, next(of_video)))
+                except InputError as error:
+                    out.update(status=str(error.status), error=str(error))
+        for out in outs:
+            out["score_ms"] = (time.perf_counter() - started) * 1000 / len(outs)
+            out["scored_at"] = datetime.now(UTC)
+        return outs
+
+    def close(self) -> None:
+        """Holds nothing beside memory."""
+
+    def _unscored(self, row: Row) -> Row:
+        return {
             **row,
             "score": None,
             "logit": None,
@@ -69,22 +96,20 @@ class Scorer:
             "segments": [],
             "masks": [],
         }
-        if row["status"] == Status.OK:
-            try:
-                out.update(self._score(row))
-            except InputError as error:
-                out.update(status=str(error.status), error=str(error))
-        out["score_ms"] = (time.perf_counter() - started) * 1000
-        out["scored_at"] = datetime.now(UTC)
-        return out
 
-    def close(self) -> None:
-        """Holds nothing beside memory."""
+    def _inputs(self, row: Row) -> list[TrackInput]:
+        tracks = [track_input(crops, self._detector.spec) for crops in by_track(row["crops"])]
+        return [track for track in tracks if track is not None]
 
-    def _score(self, row: Row) -> Row:
+    def _score(self, row: Row, scores: list[TrackScore]) -> Row:
+        """Gives the scored columns of one video.
+
+        Raises:
+            InputError: The detector gave a number that is not finite.
+        """
+        if not all(score.is_finite for score in scores):
+            raise InputError(Status.MODEL_ERROR, "the model gave a number that is not finite")
         by_id = {crops[0]["track_id"]: crops for crops in by_track(row["crops"])}
-        inputs = [track_input(crops, self._detector.spec) for crops in by_id.values()]
-        scores = self._run([one for one in inputs if one is not None])
         num_tracks = len(scores)
         strongest = max(scores, key=lambda score: score.logit)
         heads = strongest.heads
@@ -105,11 +130,9 @@ class Scorer:
 
     @torch.inference_mode()
     def _run(self, tracks: list[TrackInput]) -> list[TrackScore]:
-        """Scores every track, in padded batches over all their segments.
-
-        Raises:
-            InputError: The detector gave a number that is not finite.
-        """
+        """Scores every track, in padded batches over all their segments."""
+        if not tracks:
+            return []
         faces = torch.cat([track.faces_NCHW[track.indices_ST] for track in tracks])
         landmarks = torch.cat([track.landmarks_NKX[track.indices_ST] for track in tracks])
         size = self._config.batch_segments
@@ -119,8 +142,6 @@ class Scorer:
         ]
         segments = np.concatenate([batch.segments for batch in batches])
         frames = np.concatenate([batch.frames for batch in batches])
-        if not (np.isfinite(segments).all() and np.isfinite(frames).all()):
-            raise InputError(Status.MODEL_ERROR, "the model gave a number that is not finite")
         heads = {
             name: np.concatenate([batch.heads[name] for batch in batches])
             for name in batches[0].heads

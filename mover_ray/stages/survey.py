@@ -120,7 +120,7 @@ class SurveyClips:
 
 def _as_sampled(footage: Footage) -> list[Frame]:
     return [
-        Frame(index, index / footage.fps, index, image)
+        Frame(index, index / footage.fps, (index,), image)
         for index, image in enumerate(footage.frames)
     ]
 

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from mover_ray.models.base import InputSpec
-from mover_ray.models.segments import segment_indices
 from mover_ray.stages.base import Row
 
 Floats = NDArray[np.float64]
@@ -23,7 +22,7 @@ class TrackInput:
     """What a detector needs of one eligible track."""
 
     crops: list[Row]
-    """Rows of the crops, in time order; each has pixels [N]."""
+    """Rows of the crops that are scored, in time order; each has pixels [N]."""
     faces_NCHW: torch.Tensor
     """uint8 RGB."""
     landmarks_NKX: torch.Tensor
@@ -45,6 +44,11 @@ class TrackScore:
     """Mean probability by branch."""
     masks_SThw: NDArray[np.float16] | None = None
     """Masks in [0, 1], from detectors that make them while they score."""
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every logit is a number."""
+        return bool(np.isfinite(self.segments_S).all() and np.isfinite(self.frames_ST).all())
 
     @property
     def logit(self) -> float:
@@ -71,6 +75,9 @@ def track_input(crops: list[Row], spec: InputSpec) -> TrackInput | None:
     crops = [crop for crop in crops if crop["pixels"] is not None]
     if not crops:
         return None
+    indices_ST = spec.cut(np.array([crop["time_s"] for crop in crops]))
+    scored_N, positions_ST = np.unique(indices_ST, return_inverse=True)
+    crops = [crops[index] for index in scored_N]
     pixels = np.frombuffer(b"".join(crop["pixels"] for crop in crops), np.uint8)
     faces_NHWC = pixels.reshape(len(crops), spec.size_px, spec.size_px, 3)
     landmarks_NKX = np.array([crop["landmarks"] for crop in crops], np.float32)
@@ -78,7 +85,7 @@ def track_input(crops: list[Row], spec: InputSpec) -> TrackInput | None:
         crops=crops,
         faces_NCHW=torch.from_numpy(np.ascontiguousarray(faces_NHWC.transpose(0, 3, 1, 2))),
         landmarks_NKX=torch.from_numpy(landmarks_NKX),
-        indices_ST=segment_indices(len(crops), spec.segment_frames),
+        indices_ST=positions_ST.reshape(indices_ST.shape),
     )
 
 

@@ -14,8 +14,8 @@ from mover_ray.video.decoder import (
 from mover_ray.video.delivery import Delivery
 from mover_ray.video.frame_list import FrameList, list_frames
 from mover_ray.video.image_sequence import decode_sequence
+from mover_ray.video.joint_plan import JointPlan
 from mover_ray.video.request import DecodeRequest, FrameSink
-from mover_ray.video.sampling import SamplingPlan, plan_frames
 from mover_ray.video.source import open_source
 from mover_ray.video.window_file import WindowFile
 
@@ -47,7 +47,7 @@ def decode_video(file: BinaryIO, request: DecodeRequest, sink: FrameSink) -> tup
         return decode_sequence(file, request.folder, request, sink)
     window = WindowFile(file, sink.plan)
     listed = list_frames(window, request.budget)
-    plan = plan_frames(request.policy, listed.index.timeline(), request.key)
+    plan = request.plan(listed.index.timeline())
     delivery = Delivery(listed, plan, request, sink)
     flags = {"truncated"} if listed.truncated else set()
     try:
@@ -65,7 +65,7 @@ def decode_video(file: BinaryIO, request: DecodeRequest, sink: FrameSink) -> tup
 
 
 def _deliver_planned(
-    window: WindowFile, listed: FrameList, plan: SamplingPlan, delivery: Delivery
+    window: WindowFile, listed: FrameList, plan: JointPlan, delivery: Delivery
 ) -> PacketDecoder | None:
     """Decodes what the chosen frames need, or gives None where a linear decode is needed.
 

@@ -9,10 +9,10 @@ from av.video.frame import VideoFrame
 from mover_ray.video.colour import RgbConverter
 from mover_ray.video.frame_index import FrameIndex
 from mover_ray.video.frame_list import FrameList
+from mover_ray.video.joint_plan import Groups, JointPlan
 from mover_ray.video.orientation import Orientation
 from mover_ray.video.probe import VideoInfo
 from mover_ray.video.request import DecodeRequest, FrameSink
-from mover_ray.video.sampling import SamplingPlan
 from mover_ray.video.source import VideoSource, check_size
 
 
@@ -20,7 +20,7 @@ class Delivery:
     """Gives the frames of a plan to a sink, in one pass over the video or in several."""
 
     def __init__(
-        self, listed: FrameList, plan: SamplingPlan, request: DecodeRequest, sink: FrameSink
+        self, listed: FrameList, plan: JointPlan, request: DecodeRequest, sink: FrameSink
     ) -> None:
         """Prepares the first pass.
 
@@ -64,9 +64,10 @@ class Delivery:
         self._look(frame)
         reached = bisect.bisect_right(self._wanted, ticks, lo=self.passed)
         if reached > self.passed:
+            standing_for = range(self.passed, reached)
             self.passed = reached
             number = self._seen if self._counted else self._index.position(ticks)
-            self._give(frame, number, ticks)
+            self._give(frame, number, ticks, self._plan.groups_of(standing_for))
         self._seen += 1
 
     @property
@@ -111,11 +112,11 @@ class Delivery:
         elif self._size != (frame.width, frame.height):
             self._resized = True
 
-    def _give(self, frame: VideoFrame, number: int, ticks: int) -> None:
+    def _give(self, frame: VideoFrame, number: int, ticks: int, groups: Groups) -> None:
         if self._delivered >= self._skip:
             time_s = float((ticks - int(self._index.pts[0])) * self._index.tick_s)
             image = _orientation(frame).apply(self._converter.convert(frame))
-            self._sink.frame(number, time_s, self._plan.groups[self.passed - 1], image)
+            self._sink.frame(number, time_s, groups, image)
         self._delivered += 1
 
 

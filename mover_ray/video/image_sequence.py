@@ -16,9 +16,10 @@ from mover_ray.status import Status
 from mover_ray.storage.picture_archive import DamagedArchiveError, PictureArchive
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.colour import RgbConverter
+from mover_ray.video.joint_plan import JointPlan
 from mover_ray.video.probe import VideoInfo
 from mover_ray.video.request import DecodeRequest, FrameSink
-from mover_ray.video.sampling import SamplingPlan, Timeline, plan_frames
+from mover_ray.video.sampling import Timeline
 from mover_ray.video.source import check_size, explain
 
 #: Pictures a second where nothing says how fast they follow each other: the rate of European
@@ -59,7 +60,7 @@ def decode_sequence(
     """
     pictures, truncated = _list_pictures(file, folder, request.budget)
     timeline = _timeline(len(pictures), request.budget)
-    plan = plan_frames(request.policy, timeline, request.key)
+    plan = request.plan(timeline)
     delivery = _Delivery(timeline, plan, request, sink)
     wanted = [pictures[index] for index in plan.indices]
     for position, data in _read_pictures(file, wanted, request.budget):
@@ -148,7 +149,7 @@ class _Delivery:
     """Decodes chosen pictures and gives them to a sink."""
 
     def __init__(
-        self, timeline: Timeline, plan: SamplingPlan, request: DecodeRequest, sink: FrameSink
+        self, timeline: Timeline, plan: JointPlan, request: DecodeRequest, sink: FrameSink
     ) -> None:
         self._timeline = timeline
         self._plan = plan

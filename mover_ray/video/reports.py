@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 from mover_ray.config import from_mapping
 from mover_ray.errors import ConfigError, InputError
 from mover_ray.status import Status
+from mover_ray.video.joint_plan import Groups
 from mover_ray.video.probe import VideoInfo
 from mover_ray.video.protocol import Message, ProtocolError
 from mover_ray.video.request import DecodeRequest
@@ -39,7 +40,7 @@ class FrameReady:
 
     index: int
     time_s: float
-    group: int
+    groups: Groups
     height: int
     width: int
 
@@ -101,7 +102,7 @@ class ReportReader:
         for name in ("codec", "container", "pixel_format"):
             _text(getattr(info, name))
         sampled = _count(message, "num_sampled")
-        if not 0 < sampled <= self._request.policy.max_frames:
+        if not 0 < sampled <= sum(policy.max_frames for policy in self._request.policies):
             raise ValueError(f"{sampled} frames are sampled")
         self._left = sampled - self._request.skip
         return Announcement(info, sampled, _number(message, "max_gap_s"))
@@ -115,8 +116,14 @@ class ReportReader:
             raise ValueError(f"frame {index} after {self._last_index}")
         self._last_index = index
         self._left = (self._left or 0) - 1
-        group = _count(message, "group")
-        return FrameReady(index, _number(message, "time_s"), group, height, width)
+        return FrameReady(
+            index, _number(message, "time_s"), self._groups(message["groups"]), height, width
+        )
+
+    def _groups(self, groups: list[Any]) -> Groups:
+        if len(groups) != len(self._request.policies) or set(groups) == {None}:
+            raise ValueError(f"no groups of a frame: {groups!r}")
+        return tuple(None if group is None else _as_count(group) for group in groups)
 
 
 def _number(message: dict[str, Any], name: str) -> float:
@@ -127,9 +134,12 @@ def _number(message: dict[str, Any], name: str) -> float:
 
 
 def _count(message: dict[str, Any], name: str) -> int:
-    value = message[name]
+    return _as_count(message[name])
+
+
+def _as_count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**62:
-        raise ValueError(f"{name} is no count: {value!r}")
+        raise ValueError(f"no count: {value!r}")
     return value
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -94,8 +95,21 @@ def plan_frames(policy: SamplingPolicy, timeline: Timeline, key: bytes) -> Sampl
     else:
         indices, groups = _keyframes(policy, timeline, key)
     return SamplingPlan(
-        tuple(indices.tolist()), tuple(groups.tolist()), _max_gap_s(indices, timeline)
+        tuple(indices.tolist()), tuple(groups.tolist()), longest_gap_s(indices, timeline)
     )
+
+
+def plan_listed(indices: Sequence[int], timeline: Timeline) -> SamplingPlan:
+    """Takes the frames that are named, as far as the video has them; else its first frame.
+
+    Args:
+        indices: Ascending, none twice.
+        timeline: The video's frames.
+    """
+    available = len(timeline.times_s)
+    taken = np.array([index for index in indices if index < available] or [0], dtype=np.int64)
+    groups = tuple(range(len(taken)))
+    return SamplingPlan(tuple(taken.tolist()), groups, longest_gap_s(taken, timeline))
 
 
 def _uniform(policy: SamplingPolicy, timeline: Timeline) -> tuple[Indices, Indices]:
@@ -189,6 +203,7 @@ def _fill(room: Indices, total: int) -> Indices:
     return lengths
 
 
-def _max_gap_s(indices: Indices, timeline: Timeline) -> float:
+def longest_gap_s(indices: Indices, timeline: Timeline) -> float:
+    """Gives the longest stretch of a video without one of the frames, both ends included."""
     seen_s = timeline.times_s[indices]
     return float(np.diff(seen_s, prepend=0.0, append=timeline.duration_s).max())

@@ -9,7 +9,7 @@ Example:
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, cast
@@ -29,6 +29,7 @@ from mover_ray.video.attempt import (
 )
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.isolation import sandbox_level
+from mover_ray.video.joint_plan import Groups
 from mover_ray.video.probe import VideoInfo
 from mover_ray.video.reports import Announcement, Finished, FrameReady, Report
 from mover_ray.video.request import DecodeRequest
@@ -47,10 +48,21 @@ class Frame:
     """Position in a full decode in display order, from 0."""
     time_s: float
     """Presentation time in seconds from the first frame."""
-    group: int
-    """Frames of one group are near neighbours; ascending."""
+    groups: Groups
+    """By policy: frames of one group are near neighbours; ascending. None for a policy that
+    did not choose this frame."""
     image: npt.NDArray[np.uint8]
     """uint8 RGB [H, W, 3] as displayed, contiguous, the receiver's own."""
+
+    @property
+    def group(self) -> int:
+        """The group under the first policy that chose the frame."""
+        return next(group for group in self.groups if group is not None)
+
+    def under(self, policy: int) -> "Frame | None":
+        """Gives the frame as it is without the other policies, if this one chose it."""
+        group = self.groups[policy]
+        return None if group is None else Frame(self.index, self.time_s, (group,), self.image)
 
 
 class VideoReader:
@@ -70,7 +82,14 @@ class VideoReader:
         self._budget = budget
         self._attempts = AttemptStarter(server_module)
 
-    def open(self, video: VideoBytes, policy: SamplingPolicy, key: bytes) -> "SampledVideo":
+    def open(
+        self,
+        video: VideoBytes,
+        policy: SamplingPolicy,
+        key: bytes,
+        indices: tuple[int, ...] | None = None,
+        others: Sequence[SamplingPolicy] = (),
+    ) -> "SampledVideo":
         """Finds out what a video is and which of its frames will be sampled.
 
         Args:
@@ -80,6 +99,9 @@ class VideoReader:
                 is closed.
             policy: Which frames.
             key: Secret of the sampling, mixed with the video's identity.
+            indices: Just these frames, ascending, instead of those that the policy would choose;
+                no more than its `max_frames`. Without a frame of those the first one comes.
+            others: Policies whose frames are wanted too, in the same pass.
 
         Returns:
             An open video. It must be closed before the next one is opened.
@@ -94,7 +116,13 @@ class VideoReader:
             limit = self._budget.max_bytes
             raise InputError(Status.TOO_LARGE, f"{size} bytes are over the limit of {limit}")
         folder = folder_of(video)
-        request = DecodeRequest(budget=self._budget, policy=policy, key=key, folder=folder)
+        request = DecodeRequest(
+            budget=self._budget,
+            policies=(policy, *others),
+            key=key,
+            folder=folder,
+            indices=indices,
+        )
         return SampledVideo(self._attempts, video, request)
 
     def close(self) -> None:
@@ -123,7 +151,7 @@ class SampledVideo:
     info: VideoInfo
     """What the video is."""
     num_sampled: int
-    """Frames that the policy chose; broken videos may give fewer, and then say so in `flags`."""
+    """Frames that the policies chose; broken videos may give fewer, and then say so in `flags`."""
     max_gap_s: float
     """Longest stretch of the video without a sampled frame, in seconds."""
 
@@ -169,7 +197,7 @@ class SampledVideo:
                 image = self._running().take(report)
                 self._delivered += 1
                 self._last_index = report.index
-                yield Frame(report.index, report.time_s, report.group, image)
+                yield Frame(report.index, report.time_s, report.groups, image)
         self.flags = report.flags
         self.close()
 

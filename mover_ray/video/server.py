@@ -28,6 +28,7 @@ from mover_ray.errors import InputError
 from mover_ray.status import Status
 from mover_ray.video.decode import decode_video
 from mover_ray.video.descriptor import DescriptorFile
+from mover_ray.video.joint_plan import Groups
 from mover_ray.video.limits import die_with_parent, limit_process
 from mover_ray.video.probe import VideoInfo
 from mover_ray.video.protocol import (
@@ -192,7 +193,9 @@ class _ChannelSink:
             }
         )
 
-    def frame(self, index: int, time_s: float, group: int, image: npt.NDArray[np.uint8]) -> None:
+    def frame(
+        self, index: int, time_s: float, groups: Groups, image: npt.NDArray[np.uint8]
+    ) -> None:
         if not self._free and receive_exactly(self._channel, 1) is None:
             raise BrokenPipeError
         self._buffer.write(image)
@@ -203,7 +206,7 @@ class _ChannelSink:
                 "kind": "frame",
                 "index": index,
                 "time_s": time_s,
-                "group": group,
+                "groups": groups,
                 "height": height,
                 "width": width,
             }

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import tally
 from tests.faults.scans import Scan, check_invariants
 
 Rows = dict[str, dict]
+pytestmark = pytest.mark.cluster
+
 NewScan = Callable[..., Scan]
 
 
 def kill_after(scan: Scan, engine: str, parts: int, delay_s: float) -> None:
     """Starts a run and kills its driver a moment after it has committed `parts` parts."""
+    tally.injected()
     with scan.start(engine) as process:
         scan.wait_for_parts(process, parts)
         time.sleep(delay_s)
@@ -55,6 +59,7 @@ def test_many_kills_at_random_moments(
     moments = random.Random(seed)
     scan = new_scan(model=model)
     for _ in range(8):
+        tally.injected()
         engine = moments.choice(["local", "local", "ray"])
         with scan.start(engine) as process:
             time.sleep(moments.uniform(0.5, 25.0))

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults import tally
 from tests.faults.scans import Scan, check_invariants
+
+pytestmark = pytest.mark.cluster
 
 NewScan = Callable[..., Scan]
 Rows = dict[str, dict]
@@ -19,6 +22,7 @@ def test_a_local_run_commits_what_is_under_way_and_says_how_to_go_on(
     scan = new_scan(settings=("pipeline.videos_per_block=5", "pipeline.lease.wait_s=5"))
     with scan.start("local", own_group=True) as process:
         scan.wait_for_parts(process, 1)
+        tally.injected()
         os.killpg(process.pid, number)  # as a terminal does: the decoders hear it, too
         out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
@@ -39,6 +43,7 @@ def test_a_run_on_ray_ends_and_keeps_what_is_committed(
     scan = new_scan()
     with scan.start("ray", own_group=True) as process:
         scan.wait_for_parts(process, 1)
+        tally.injected()
         os.killpg(process.pid, number)
         _, err = process.communicate(timeout=120)
     assert process.returncode == code, err
@@ -53,6 +58,7 @@ def test_a_second_ctrl_c_ends_at_once_and_the_run_can_still_go_on(
     scan = new_scan()
     with scan.start("local") as process:
         scan.wait_for_parts(process, 1)
+        tally.injected()
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

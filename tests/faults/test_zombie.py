@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
 
+import pytest
+
+from tests.faults import tally
 from tests.faults.scans import Scan, check_invariants, rows_of
+
+pytestmark = pytest.mark.cluster
 
 NewScan = Callable[..., Scan]
 Rows = dict[str, dict]
@@ -23,6 +28,7 @@ QUICK_LEASE = (
 @contextmanager
 def stopped(process: Popen[str]) -> Iterator[None]:
     """Holds a process as SIGSTOP does; it goes on at the end of the block."""
+    tally.injected()
     os.kill(process.pid, signal.SIGSTOP)
     try:
         yield
@@ -63,4 +69,16 @@ def test_a_stopped_writer_on_disk_keeps_its_lock_and_finishes(
             assert sorted(Path(scan.dest).rglob("*")) == before, "the refused start wrote"
         _, err = old.communicate(timeout=120)
     assert old.returncode == 0, err
+    check_invariants(scan, clean_rows)
+
+
+def test_of_two_starts_at_once_one_works_and_the_other_finds_it_done(
+    new_scan: NewScan, clean_rows: Rows, s3_folder: str
+) -> None:
+    """F6: the second waits for the lease; no video has two rows."""
+    scan = new_scan(f"{s3_folder}/run", settings=("pipeline.lease.wait_s=120",))
+    with scan.start("local") as first, scan.start("local") as second:
+        errors = [process.communicate(timeout=240)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), errors
+    tally.injected()
     check_invariants(scan, clean_rows)

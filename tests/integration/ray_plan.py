@@ -25,7 +25,7 @@ def main(archive: str, folder: str) -> None:
         pools = plan_pools(PipelineConfig())
         rows = PipelineConfig().block_rows(work.num_rows, pools.prepare_max)
         dataset = ray_engine.build_dataset(
-            extract.plan(extract.resolve(options)), f"{folder}/work.parquet", rows, pools, 600.0
+            extract.plan(extract.resolve(options)), f"{folder}/work.parquet", rows, pools, 4
         ).materialize()
         found = {
             "stats": dataset.stats(),

@@ -73,7 +73,7 @@ class TestInit:
 
     def test_carries_every_setting_of_the_detector(self, pristine: Bundle) -> None:
         assert pristine.detector_config["mae"] == {
-            "size": "tiny", "image_px": 32, "patch_px": 16,
+            "size": "tiny", "depth": None, "image_px": 32, "patch_px": 16,
             "positions": "sincos", "layer_scale": False,
         }  # fmt: skip
         assert pristine.detector_config["mask_ratio"] == 0.5

@@ -16,7 +16,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_a_name_like_no_other_lists_the_known() -> None:
     with pytest.raises(ConfigError) as caught:
         build_detector("xyz", {})
-    assert caught.value.hint == "known are `delocate`, `mover`"
+    assert caught.value.hint == "known are `delocate`, `fcg`, `ln-clip`, `motion`, `mover`"
 
 
 def test_an_unknown_setting_is_refused() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from mover_ray.errors import ConfigError, HeldError
-from mover_ray.operations.entry import read_spec, run_job
+from mover_ray.operations.entry import options_of, read_spec, run_job
 from mover_ray.pipelines.extract import ExtractOptions
 from mover_ray.pipelines.progress import Progress, RunSummary
 from mover_ray.pipelines.score import ScoreOptions
+from mover_ray.pipelines.train import TrainOptions
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def refused(options: ExtractOptions, progress: Progress) -> RunSummary:
 
 
 def test_a_spec_becomes_options(spec: Path) -> None:
-    options = read_spec(ExtractOptions, spec)
+    options = options_of(ExtractOptions, read_spec(str(spec)))
     assert (options.source, options.dest, options.include) == ("archive", "out", ("*.mp4",))
     assert options.settings == {"pipeline": {"videos_per_block": 4}}
 
@@ -61,9 +62,28 @@ def test_a_wrong_spec_is_refused(tmp_path: Path, text: str, message: str) -> Non
     path = tmp_path / "spec.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        read_spec(ScoreOptions, path)
+        options_of(ScoreOptions, read_spec(str(path)))
     with pytest.raises(ConfigError, match="spec cannot be read"):
-        read_spec(ScoreOptions, tmp_path / "missing.toml")
+        read_spec(str(tmp_path / "missing.toml"))
+    with pytest.raises(ConfigError, match="spec cannot be read"):
+        read_spec('{"source":')
+
+
+def test_a_spec_may_be_the_argument_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOVER_RAY_PIPELINE__WORKERS", "3")
+    monkeypatch.setenv("MOVER_RAY_SCORE__SAMPLING_SECRET", "of the node")
+    spec = {"source": "a", "dest": "b", "settings": {"pipeline": {"workers": 4}}}
+    options = options_of(ScoreOptions, read_spec(json.dumps(spec)))
+    assert options.settings["pipeline"] == {"workers": 4}
+    assert options.settings_of("score")["sampling_secret"] == "of the node"  # noqa: S105
+    assert options_of(TrainOptions, {"preset": "p", "dest": "d"}).settings == {}
+
+
+def test_too_many_failures_end_with_4(spec: Path) -> None:
+    text = spec.read_text()
+    for allowed, code in ((1, 0), (0, 4)):
+        spec.write_text(f"max_failed = {allowed}\n{text}")
+        assert run_job(ExtractOptions, summary, [str(spec)]) == code
 
 
 def test_a_finished_job_prints_its_summary(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def manifest(count: int, first: int = 0) -> BuiltManifest:
         for number in range(first, first + count)
     ]
     table = pa.Table.from_pylist(rows, schema=MANIFEST)
-    return BuiltManifest(table.set_column(0, MANIFEST.field("video_id"), compute_ids(table)), [])
+    return BuiltManifest(table.set_column(0, MANIFEST.field("video_id"), compute_ids(table)))
 
 
 def number_of(row: Row) -> int:

@@ -59,6 +59,14 @@ def _stored_row(uri: str) -> Row:
     return dict(manifests.build(uri).table.to_pylist()[0])
 
 
+def test_a_full_disk_is_a_fetch_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"memory://bucket/{tmp_path.name}/a.mp4"
+    storage_for(uri).write(uri, BYTES)
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
+        assert status_of(_stored_row(uri)) is Status.FETCH_ERROR
+
+
 def test_a_stored_video_that_was_replaced_is_changed(tmp_path: Path) -> None:
     uri = f"memory://bucket/{tmp_path.name}/a.mp4"
     storage_for(uri).write(uri, BYTES)

@@ -13,6 +13,7 @@ from mover_ray.datasets.catalog import read_dataset
 from mover_ray.datasets.manifest import build
 from mover_ray.errors import InputError
 from mover_ray.faces.policy import FacePolicy
+from mover_ray.models.view import View
 from mover_ray.operations.demo_clips import Clip, write_clip
 from mover_ray.stages.base import Row
 from mover_ray.stages.faces import FindFaces
@@ -109,7 +110,7 @@ def test_the_sandbox_gives_the_pictures(
 
 @pytest.fixture(scope="module")
 def find() -> Iterator[FindFaces]:
-    stage = FindFaces(FacePolicy(), SAMPLING, VideoBudget())
+    stage = FindFaces([View(faces=FacePolicy(), sampling=SAMPLING)], VideoBudget())
     yield stage
     stage.close()
 

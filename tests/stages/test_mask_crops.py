@@ -13,6 +13,7 @@ from mover_ray.errors import InputError
 from mover_ray.faces.alignment import crop
 from mover_ray.faces.observations import FaceObservation
 from mover_ray.faces.policy import FacePolicy
+from mover_ray.models.view import View
 from mover_ray.operations.demo_clips import FPS, HEIGHT_PX, WIDTH_PX, Clip, write_clip
 from mover_ray.schemas import EXTRACT, FACES
 from mover_ray.stages import mask_crops
@@ -67,7 +68,8 @@ def stage(policy=None, *, with_masks=True):
     """Gives the face stage; the caller closes it."""
     faces = FacePolicy(size_px=SIZE_PX)
     sampling = policy or SamplingPolicy(policy="uniform", frames=4)
-    return FindFaces(faces, sampling, VideoBudget(), with_masks=with_masks)
+    view = View(faces=faces, sampling=sampling)
+    return FindFaces([view], VideoBudget(), with_masks=with_masks)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,8 @@ def test_a_mask_that_may_be_readable_tomorrow_leaves_the_row_for_tomorrow(fake, 
 
 def test_faces_that_nobody_scores_have_no_mask(fake):
     policy = dataclasses.replace(FacePolicy(size_px=SIZE_PX), eligible_face_px=500)
-    find = FindFaces(policy, SamplingPolicy(frames=4), VideoBudget(), with_masks=True)
+    view = View(faces=policy, sampling=SamplingPolicy(frames=4))
+    find = FindFaces([view], VideoBudget(), with_masks=True)
     row = find({**fake, "mask_uri": "/nowhere"})
     find.close()
     assert (row["status"], row["flags"]) == ("no_face", [])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mover_ray.video.joint_plan import Groups
 from mover_ray.video.probe import VideoInfo
 from tests.video.media import Image
 
@@ -23,7 +24,8 @@ class Collected:
     def plan(self, spans: Sequence[tuple[int, int]]) -> None:
         self.extents = spans
 
-    def frame(self, index: int, time_s: float, group: int, image: Image) -> None:
+    def frame(self, index: int, time_s: float, groups: Groups, image: Image) -> None:
+        group = next(one for one in groups if one is not None)
         self.frames.append((index, time_s, group, image.copy()))
 
     @property

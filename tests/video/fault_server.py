@@ -46,7 +46,7 @@ def play(file: BinaryIO, request: DecodeRequest, sink: FrameSink) -> tuple[str, 
             misbehave(script, sink)
         if index >= request.skip:
             image = np.full((HEIGHT, WIDTH, 3), index, dtype=np.uint8)
-            sink.frame(index, float(index), index // 2, image)
+            sink.frame(index, float(index), (index // 2,), image)
     return answer(script)
 
 
@@ -110,7 +110,7 @@ def stumble(script: dict[str, Any], sink: Any) -> None:
 
 def flood(script: dict[str, Any], sink: Any) -> None:
     for index in range(10**9):
-        sink.frame(index, 0.0, 0, np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
+        sink.frame(index, 0.0, (0,), np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
 
 
 def flood_with_messages(script: dict[str, Any], sink: Any) -> None:

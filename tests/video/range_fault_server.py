@@ -25,7 +25,7 @@ def play(file: BinaryIO, request: DecodeRequest, sink: FrameSink) -> tuple[str, 
         file.seek(index * STRIDE)
         (value,) = file.read(STRIDE)[-1:]
         image = np.full((HEIGHT, WIDTH, 3), value, dtype=np.uint8)
-        sink.frame(index, float(index), 0, image)
+        sink.frame(index, float(index), (0,), image)
     return ()
 
 

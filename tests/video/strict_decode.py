@@ -44,7 +44,7 @@ class Counting:
     def plan(self, spans: Any) -> None:
         pass
 
-    def frame(self, index: int, time_s: float, group: int, image: npt.NDArray[np.uint8]) -> None:
+    def frame(self, index: int, time_s: float, groups: Any, image: npt.NDArray[np.uint8]) -> None:
         self.frames += 1
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         importlib.import_module(module)
     file = io.BytesIO(Path(sys.argv[1]).read_bytes())
     policy = SamplingPolicy(policy="uniform", frames=8)
-    request = DecodeRequest(budget=VideoBudget(), policy=policy, key=b"k")
+    request = DecodeRequest(budget=VideoBudget(), policies=(policy,), key=b"k")
     sink = Counting()
     outcome: dict[str, object] = {"status": Status.OK, "error": None}
     before_mib, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()

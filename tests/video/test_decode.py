@@ -26,7 +26,7 @@ def decode(
 ) -> Collected:
     found = Collected()
     data = source if isinstance(source, bytes) else source.read_bytes()
-    request = DecodeRequest(budget=budget or VideoBudget(), policy=policy, key=b"k", skip=skip)
+    request = DecodeRequest(budget=budget or VideoBudget(), policies=(policy,), key=b"k", skip=skip)
     found.flags = decode_video(io.BytesIO(data), request, found)
     return found
 

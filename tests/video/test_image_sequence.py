@@ -41,7 +41,7 @@ def decode(
     key: bytes = b"k",
 ) -> Collected:
     found = Collected()
-    request = DecodeRequest(budget=budget or VideoBudget(), policy=policy, key=key, skip=skip)
+    request = DecodeRequest(budget=budget or VideoBudget(), policies=(policy,), key=key, skip=skip)
     found.flags = decode_sequence(io.BytesIO(data), folder, request, found)
     return found
 

@@ -86,7 +86,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
 
 def sample(content: bytes, policy: SamplingPolicy) -> tuple[Collected, CountingFile]:
     file, found = CountingFile(content), Collected()
-    request = DecodeRequest(budget=VideoBudget(), policy=policy, key=b"k")
+    request = DecodeRequest(budget=VideoBudget(), policies=(policy,), key=b"k")
     found.flags = decode_video(file.binary, request, found)
     return found, file
 

@@ -115,7 +115,7 @@ def test_shared_memory_cannot_be_cut_short() -> None:
 def test_a_request_survives_the_way() -> None:
     request = DecodeRequest(
         budget=VideoBudget(wall_s=3.5, max_pixels=99),
-        policy=SamplingPolicy(policy="clips", clip_s=1.5),
+        policies=(SamplingPolicy(policy="clips", clip_s=1.5), SamplingPolicy()),
         key=bytes(range(256)),
         skip=4,
     )
