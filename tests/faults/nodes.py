@@ -27,7 +27,7 @@ class Nodes:
 
         self._options: dict[str, Any] = {
             "num_cpus": 2,
-            "node_ip_address": "127.0.0.1",
+            "node_ip_address": "127.0.0.2",
             "object_store_memory": _STORE_BYTES,
         }
         head = {**self._options, "include_dashboard": False, "temp_dir": str(temp)}
