@@ -31,6 +31,10 @@ def test_the_commands_of_the_design_are_there():
     assert set(wanted.split()) <= {word for path in COMMANDS for word in path.split()}
 
 
+#: Typer otherwise looks for the shell among the parents, and CI may have none.
+NO_DETECTION = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_reads_well_at_80_columns(mover_ray, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
@@ -65,7 +69,11 @@ def undescribed(text):
 )
 def test_bash_completes(words, expected):
     script = subprocess.run(
-        [PROGRAM, "--show-completion", "bash"], capture_output=True, text=True, check=True
+        [PROGRAM, "--show-completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=NO_DETECTION,
     ).stdout
     line = f"mover-ray {words}"
     *before, last = line.split(" ")
@@ -82,7 +90,11 @@ def test_bash_completes(words, expected):
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_zsh_reads_its_completion():
     script = subprocess.run(
-        [PROGRAM, "--show-completion", "zsh"], capture_output=True, text=True, check=True
+        [PROGRAM, "--show-completion", "zsh"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=NO_DETECTION,
     ).stdout
     asked = f"autoload -U compinit && compinit -u\n{script}\nprint -- $_comps[mover-ray]\n"
     done = subprocess.run(["zsh", "-fc", asked], capture_output=True, text=True, check=True)

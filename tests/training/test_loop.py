@@ -46,7 +46,7 @@ def with_recipe(**changes: Any) -> FinetuneConfig:
 def kill_after(steps: int, command: list[str], folder: Path) -> None:
     """Starts a training and kills it once its metrics say that so many steps are done."""
     process = subprocess.Popen(command, cwd=ROOT)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     metrics = folder / "metrics.jsonl"
     while not metrics.exists() or metrics.read_text().count('"kind": "step"') < steps:
         assert process.poll() is None, "the training ended before it was killed"
