@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mover_ray.datasets import manifest as manifests
-from mover_ray.errors import ConfigError, LocationError, StorageError
+from mover_ray.errors import ConfigError, LocationError
+from mover_ray.operations.runs import find_run
 from mover_ray.pipelines import proof
 from mover_ray.pipelines.destination import (
     ATTEMPTS_FOLDER,
@@ -94,14 +95,7 @@ def forget(dest: str, video: str, progress: Progress) -> Forgotten:
 
 
 def _open(dest: str) -> Destination:
-    base = normalise(dest)
-    try:
-        last = Destination(base, "").last_attempt()
-    except StorageError as error:
-        raise LocationError(f"the run cannot be read: `{base}`: {error}") from error
-    if last is None:
-        raise LocationError(f"no run at: `{base}`", hint="name the folder that was given as --out")
-    command = last["identity"]["command"]
+    base, command = find_run(dest)
     if command not in _FOLDERS:
         raise ConfigError(
             f"videos are not forgotten one by one in what `{command}` made: `{base}`",

@@ -99,6 +99,16 @@ def open_run(dest: str) -> Destination:
     Raises:
         LocationError: There is no run.
     """
+    base, command = find_run(dest)
+    return Destination(base, _FOLDERS[command])
+
+
+def find_run(dest: str) -> tuple[str, str]:
+    """Gives where a run lies, and the command that made it.
+
+    Raises:
+        LocationError: There is no run.
+    """
     base = normalise(dest)
     try:
         last = Destination(base, "").last_attempt()
@@ -106,7 +116,7 @@ def open_run(dest: str) -> Destination:
         raise LocationError(f"the run cannot be read: `{base}`: {error}") from error
     if last is None:
         raise LocationError(f"no run at: `{base}`", hint="name the folder that was given as --out")
-    return Destination(base, _FOLDERS[last["identity"]["command"]])
+    return base, str(last["identity"]["command"])
 
 
 def _damaged(destination: Destination, names: list[str], present: list[str]) -> tuple[str, ...]:

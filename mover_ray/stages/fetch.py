@@ -13,6 +13,7 @@ from typing import Final
 from mover_ray.datasets.rows import expected_object
 from mover_ray.datasets.sequences import split_sequence
 from mover_ray.errors import InputError, LocationError, StorageError
+from mover_ray.schemas import MANIFEST
 from mover_ray.stages.base import Row
 from mover_ray.status import Status
 from mover_ray.storage import ObjectInfo, Storage, storage_for, uri_to_path
@@ -103,6 +104,11 @@ def reachable(row: Row, max_bytes: int) -> Iterator[ReachableVideo]:
         else:
             stack.callback(video.close)
             yield ReachableVideo(video)
+
+
+def unpinned(uri: str) -> Row:
+    """Gives the manifest row of an object of which nothing is known but its name."""
+    return {**dict.fromkeys(MANIFEST.names), "uri": uri}
 
 
 @contextlib.contextmanager

@@ -14,9 +14,9 @@ from mover_ray.errors import InputError
 from mover_ray.faces.alignment import crop
 from mover_ray.faces.base import Floats, Image
 from mover_ray.faces.observations import FaceObservation
-from mover_ray.schemas import MANIFEST, RETRIED_BY_DEFAULT
+from mover_ray.schemas import RETRIED_BY_DEFAULT
 from mover_ray.stages.base import Row
-from mover_ray.stages.fetch import FetchedVideo, fetched
+from mover_ray.stages.fetch import FetchedVideo, fetched, unpinned
 from mover_ray.video.footage import EVERY_FRAME
 from mover_ray.video.sampling import SamplingPolicy
 from mover_ray.video.sandbox import SampledVideo, VideoReader
@@ -77,7 +77,7 @@ class MaskReader:
         """
         masks = MaskCrops()
         try:
-            with fetched(_object_of(row["mask_uri"]), self._max_bytes) as file:
+            with fetched(unpinned(row["mask_uri"]), self._max_bytes) as file:
                 masks.bytes_read = file.size_bytes
                 self._cut(file, row, _by_frame(observations), masks)
         except InputError as error:
@@ -126,11 +126,6 @@ class MaskReader:
     def _png(self, mask: Image, affine: Floats) -> bytes:
         _, png = cv2.imencode(".png", crop(mask, affine, self._size_px))
         return png.tobytes()
-
-
-def _object_of(uri: str) -> Row:
-    """Gives an object of which nothing is known but its name."""
-    return {**dict.fromkeys(MANIFEST.names), "uri": uri}
 
 
 def _by_frame(observations: Iterable[FaceObservation]) -> dict[int, list[FaceObservation]]:

@@ -8,8 +8,7 @@ import numpy as np
 
 from mover_ray.errors import InputError
 from mover_ray.faces.base import Image
-from mover_ray.schemas import MANIFEST
-from mover_ray.stages.fetch import fetched
+from mover_ray.stages.fetch import fetched, unpinned
 from mover_ray.status import Status
 from mover_ray.video.budget import VideoBudget
 from mover_ray.video.footage import EVERY_FRAME
@@ -54,7 +53,7 @@ class MaskTruth:
         indices = tuple(sorted({int(mask["frame_index"]) for mask in masks}))
         frames: dict[int, Image] = {}
         with (
-            fetched({**dict.fromkeys(MANIFEST.names), "uri": uri}, self._max_bytes) as file,
+            fetched(unpinned(uri), self._max_bytes) as file,
             self._reader.open(file.descriptor, EVERY_FRAME, b"", indices) as video,
         ):
             found = (video.info.width, video.info.height)
